@@ -1,0 +1,146 @@
+package ordering
+
+// Inbox is the receiving half of one direction: it takes messages in order, each once, and knows what of
+// them was consumed. During a handoff it also holds the messages of the new epoch until all of the old
+// one have arrived: the incoming buffer.
+type Inbox struct {
+	// ready holds the messages (taken, received].
+	ready queue
+	// buffer holds the messages after those of ready, which came via the target of a handoff too early.
+	buffer []Message
+	// received is the last message of ready; buffered the last of buffer, when there is one.
+	received, buffered uint64
+	// taken is the last message that Take gave out; consumed the last that the owner is done with, and
+	// reported the last that a receipt covered; reported <= consumed <= taken <= received.
+	taken, consumed, reported uint64
+	// takenBytes is the cost of (consumed, taken], consumedBytes of (reported, consumed], and
+	// outstanding of all after reported. outstanding never passes window but for a lone message.
+	takenBytes, consumedBytes, outstanding int
+	window                                 int
+	// ended is the kind of the last message that ended the direction, or 0; endedAt is its number.
+	ended   MessageKind
+	endedAt uint64
+	// confirm asks for a receipt even when there is nothing new to say.
+	confirm bool
+}
+
+// accept takes a message of the placement in force. It reports false for a duplicate.
+func (in *Inbox) accept(seq uint64, m Message) (bool, error) {
+	fresh, err := in.admit(seq, in.received, m)
+	if !fresh || err != nil {
+		return fresh, err
+	}
+	in.ready.push(m)
+	in.received = seq
+	return true, nil
+}
+
+// hold keeps a message of the placement to come in the buffer. It reports false for a duplicate.
+//
+// The first message held may have a gap before it, as messages of the old epoch are still on their way
+// via the previous path; release finds a gap that did not close.
+func (in *Inbox) hold(seq uint64, m Message) (bool, error) {
+	last := in.buffered
+	if len(in.buffer) == 0 {
+		last = max(in.received, seq-1)
+	}
+	fresh, err := in.admit(seq, last, m)
+	if !fresh || err != nil {
+		return fresh, err
+	}
+	in.buffer = append(in.buffer, m)
+	in.buffered = seq
+	return true, nil
+}
+
+// release moves the buffer behind what was received. It fails when messages before it never came.
+func (in *Inbox) release() error {
+	if len(in.buffer) == 0 {
+		return nil
+	}
+	if first := in.buffered - uint64(len(in.buffer)) + 1; first != in.received+1 {
+		return breach(RuleGap, "the buffer starts at message %d, but only %d were received before it", first, in.received)
+	}
+	in.ready.push(in.buffer...)
+	in.received, in.buffer = in.buffered, nil
+	return nil
+}
+
+// admit checks the message against the last one and the window, and counts it.
+func (in *Inbox) admit(seq, last uint64, m Message) (bool, error) {
+	switch {
+	case seq <= last:
+		return false, nil
+	case seq > last+1:
+		return false, breach(RuleGap, "message %d came after message %d", seq, last)
+	case in.ended != 0 && seq > in.endedAt && (in.ended == Close || m.Kind != Close):
+		return false, breach(RuleAfterClose, "message %d (%v) came after a %v", seq, m.Kind, in.ended)
+	}
+	if m.ends() {
+		if seq > in.endedAt {
+			in.ended, in.endedAt = m.Kind, seq
+		}
+	} else if in.outstanding > 0 && in.outstanding+m.Cost() > in.window {
+		return false, breach(RuleWindow, "message %d of %d bytes passes the window: %d of %d bytes are outstanding",
+			seq, m.Cost(), in.outstanding, in.window)
+	}
+	in.outstanding += m.Cost()
+	return true, nil
+}
+
+// Take gives out the next message in order.
+func (in *Inbox) Take() (Message, bool) {
+	if in.ready.len() == 0 {
+		return Message{}, false
+	}
+	m := in.ready.pop()
+	in.taken++
+	in.takenBytes += m.Cost()
+	return m, true
+}
+
+// Consume says that the owner is done with all messages that Take gave out. It reports whether a receipt
+// is due at once, as half the window was consumed since the last one; else one is due shortly.
+func (in *Inbox) Consume() bool {
+	in.consumed = in.taken
+	in.consumedBytes += in.takenBytes
+	in.takenBytes = 0
+	return in.consumedBytes*2 >= in.window || (in.ended == Close && in.consumed == in.received)
+}
+
+// Owes reports whether there is something to say in a receipt.
+func (in *Inbox) Owes() bool { return in.confirm || in.reported < in.consumed }
+
+// receipt returns what to say in a receipt and counts it as said.
+func (in *Inbox) receipt() uint64 {
+	in.reported, in.confirm = in.consumed, false
+	in.outstanding -= in.consumedBytes
+	in.consumedBytes = 0
+	return in.reported
+}
+
+// Waiting returns how many messages Take could give out.
+func (in *Inbox) Waiting() int { return in.ready.len() }
+
+// Next returns the message that Take would give out.
+func (in *Inbox) Next() (Message, bool) {
+	if in.ready.len() == 0 {
+		return Message{}, false
+	}
+	return in.ready.at(0), true
+}
+
+// Received returns the number of the last message received in order.
+func (in *Inbox) Received() uint64 { return in.received }
+
+// Consumed returns the number of the last message that the owner is done with.
+func (in *Inbox) Consumed() uint64 { return in.consumed }
+
+// Held returns how many messages the buffer of a handoff holds.
+func (in *Inbox) Held() int { return len(in.buffer) }
+
+// Bytes returns the cost of what was received and not yet covered by a receipt, in bytes.
+func (in *Inbox) Bytes() int { return in.outstanding }
+
+// Closed reports whether the peer's Close has arrived.
+func (in *Inbox) Closed() bool { return in.ended == Close }
