@@ -61,7 +61,7 @@ func (e *end) Next(path Path) (Frame, bool) {
 	}
 	if seq, m, ok := e.Outbox.Next(); ok {
 		f := Frame{Kind: Data, Epoch: e.epoch, Seq: seq, Message: m}
-		if e.Inbox.Owes() {
+		if !m.ends() && e.Inbox.Owes() {
 			f.Consumed = e.Inbox.receipt()
 		}
 		return f, true

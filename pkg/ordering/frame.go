@@ -58,8 +58,14 @@ type Message struct {
 // number of empty messages.
 const MessageOverhead = 64
 
-// Cost returns what the message counts against a window, in bytes.
-func (m Message) Cost() int { return len(m.Payload) + MessageOverhead }
+// Cost returns what the message counts against a window, in bytes. What ends a direction counts nothing,
+// or a Close that waits in the buffer of a handoff would take the window of the messages before it.
+func (m Message) Cost() int {
+	if m.ends() {
+		return 0
+	}
+	return len(m.Payload) + MessageOverhead
+}
 
 // ends reports whether the message is exempt from the window: there are at most two of them in a
 // direction, and a full window must not keep a connection from ending.

@@ -1,0 +1,190 @@
+package appserver
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
+	"github.com/holdfast/holdfast/pkg/ordering"
+	"github.com/holdfast/holdfast/pkg/wire"
+)
+
+// flushGrace is for how long the last messages may take after the shutdown grace.
+const flushGrace = 2 * time.Second
+
+// Server runs one application. Its methods are safe for concurrent use.
+type Server struct {
+	// Set once.
+	config Config
+	nonce  uint64
+
+	lastPath atomic.Uint64
+	handlers sync.WaitGroup
+	streams  sync.WaitGroup
+
+	mu sync.Mutex
+	// Guarded by mu.
+	connections map[uint64]*Connection
+	paths       map[ordering.Path]*serverConn
+	// changed is closed and replaced when a connection or path is gone.
+	changed chan struct{}
+}
+
+// New returns a server that is not running yet. Its error says what is wrong with the configuration.
+func New(config Config) (*Server, error) {
+	config, err := config.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	return &Server{
+		config: config, nonce: wire.NewID(),
+		connections: make(map[uint64]*Connection),
+		paths:       make(map[ordering.Path]*serverConn),
+		changed:     make(chan struct{}),
+	}, nil
+}
+
+// Attached returns how many server connections are live.
+func (s *Server) Attached() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.paths)
+}
+
+// Run keeps the server connections and serves until the context ends. Then it takes nothing new, lets the
+// connections go on for the shutdown grace, closes those that are left with SERVER_SHUTDOWN, and returns nil once
+// every goroutine is done. It may be called once.
+func (s *Server) Run(ctx context.Context) error {
+	// Streams and handlers live on through the grace.
+	life, end := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer end(nil)
+	var slots sync.WaitGroup
+	for _, address := range s.config.Relays {
+		for range s.config.ConnectionsPerRelay {
+			slots.Go(func() { s.keep(ctx, life, address) })
+		}
+	}
+	<-ctx.Done()
+	slots.Wait()
+	s.shutdown()
+	end(errShutdown)
+	s.streams.Wait()
+	s.handlers.Wait()
+	return nil
+}
+
+var errShutdown = errors.New("the app server is shutting down")
+
+func (s *Server) shutdown() {
+	for _, sc := range s.serverConns() {
+		sc.drain("the app server is shutting down")
+	}
+	s.waitIdle(s.config.ShutdownGrace)
+	for _, c := range s.all() {
+		c.finish(&CloseError{
+			Reason: holdfastv1.CloseReason_CLOSE_REASON_SERVER_SHUTDOWN, Detail: errShutdown.Error(),
+		})
+	}
+	s.waitIdle(flushGrace)
+}
+
+// waitIdle waits until no connection and no server connection is left, or the time is over.
+func (s *Server) waitIdle(most time.Duration) {
+	timer := time.NewTimer(max(most, 0))
+	defer timer.Stop()
+	for {
+		s.mu.Lock()
+		idle, changed := len(s.connections) == 0 && len(s.paths) == 0, s.changed
+		s.mu.Unlock()
+		if idle {
+			return
+		}
+		select {
+		case <-changed:
+		case <-timer.C:
+			return
+		}
+	}
+}
+
+func (s *Server) serverConns() []*serverConn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]*serverConn, 0, len(s.paths))
+	for _, sc := range s.paths {
+		all = append(all, sc)
+	}
+	return all
+}
+
+func (s *Server) all() []*Connection {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]*Connection, 0, len(s.connections))
+	for _, c := range s.connections {
+		all = append(all, c)
+	}
+	return all
+}
+
+func (s *Server) connection(id uint64) *Connection {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.connections[id]
+}
+
+func (s *Server) changedLocked() {
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+func (s *Server) removeConnection(id uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.connections, id)
+	s.changedLocked()
+}
+
+func (s *Server) addPath(sc *serverConn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.paths[sc.path] = sc
+}
+
+// removePath forgets a server connection that is gone and ends the connections that use it.
+func (s *Server) removePath(sc *serverConn, cause error) {
+	s.mu.Lock()
+	delete(s.paths, sc.path)
+	s.changedLocked()
+	s.mu.Unlock()
+	for _, c := range s.all() {
+		c.lost(sc.path, &CloseError{
+			Reason: holdfastv1.CloseReason_CLOSE_REASON_SERVER_LOST, Detail: "server connection " + sc.id + " was lost: " + cause.Error(),
+		})
+	}
+}
+
+// crowded reports whether all server connections to the relay of this one, two at least, came in through the
+// same ingress, so that its reload would take all of them.
+func (s *Server) crowded(sc *serverConn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if sc.ingress == directIngress {
+		return false
+	}
+	ingresses := []string{sc.ingress}
+	for _, o := range s.paths {
+		if o != sc && o.relayID == sc.relayID && !o.isLeaving() {
+			ingresses = append(ingresses, o.ingress)
+		}
+	}
+	slices.Sort(ingresses)
+	return len(ingresses) > 1 && len(slices.Compact(ingresses)) == 1
+}
+
+// directIngress is what the relay calls the way of a stream that came in through no ingress.
+const directIngress = "direct"

@@ -1,0 +1,237 @@
+package appserver
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
+	"github.com/holdfast/holdfast/pkg/ordering"
+	"github.com/holdfast/holdfast/pkg/wire"
+)
+
+// receive takes a frame that came by the server connection.
+func (c *Connection) receive(sc *serverConn, raw *holdfastv1.Frame, f ordering.Frame) {
+	c.mu.Lock()
+	if c.gone {
+		c.mu.Unlock()
+		return
+	}
+	before := c.end.State()
+	verdict, err := c.end.Receive(sc.path, f)
+	if err != nil {
+		fx := c.breachLocked(err)
+		c.mu.Unlock()
+		sc.log.Warn("the relay broke the protocol; the connection is closed", "connection", c.ID(), "error", err)
+		sc.writer.Reply(&holdfastv1.Frame{
+			ConnectionId: c.id, Epoch: raw.GetEpoch(), Body: &holdfastv1.Frame_Close{Close: &holdfastv1.CloseConnectionMessage{
+				Reason: holdfastv1.CloseReason_CLOSE_REASON_PROTOCOL_ERROR, Detail: err.Error(),
+			}},
+		})
+		c.apply(fx)
+		return
+	}
+	if verdict == ordering.Taken && f.Message.Kind == ordering.Close && c.closed == nil {
+		c.closed = &CloseError{Reason: holdfastv1.CloseReason(f.Message.Reason), Detail: string(f.Message.Payload)}
+	}
+	c.handoffLocked(sc, before)
+	if c.discard {
+		c.consumeAllLocked()
+	}
+	var reject *holdfastv1.Frame
+	if bit := uint8(1) << verdict; verdict != ordering.Taken && c.rejected&bit == 0 {
+		c.rejected |= bit
+		reject = wire.Reject(raw, verdict, c.end.Epoch())
+	}
+	fx := c.effectsLocked()
+	fx.arrived = c.end.Inbox.Waiting() > 0 || c.closed != nil
+	fx.room = f.Consumed > 0 || c.closed != nil
+	c.mu.Unlock()
+	if reject != nil {
+		sc.writer.Reply(reject)
+	}
+	c.apply(fx)
+}
+
+// handoffLocked follows the steps of a handoff with lanes and the clock.
+func (c *Connection) handoffLocked(sc *serverConn, before ordering.ResponderState) {
+	switch now := c.end.State(); {
+	case before == ordering.Running && now == ordering.Paused:
+		c.uses = append(c.uses, use{sc.path, wire.NewLane(sc.writer, c)})
+		c.pausedAt = time.Now()
+	case before == ordering.Paused && now == ordering.Running:
+		c.uses = slices.DeleteFunc(c.uses, func(u use) bool { return !c.end.Uses(u.path) })
+		c.paused = time.Since(c.pausedAt)
+	}
+}
+
+// finish ends the connection from this side, after everything that was sent. What still comes is consumed unseen.
+func (c *Connection) finish(why *CloseError) {
+	c.mu.Lock()
+	if c.gone || c.discard {
+		c.mu.Unlock()
+		return
+	}
+	c.discard = true
+	c.consumeAllLocked()
+	if c.closed == nil {
+		c.closeLocked(why)
+		// An error means that the direction was closed already.
+		_, _ = c.end.Outbox.Push(wire.CloseMessage(why.Reason, why.Detail))
+	}
+	fx := c.effectsLocked()
+	fx.cause = why
+	c.mu.Unlock()
+	c.apply(fx)
+}
+
+// closeLocked ends the connection for the handler.
+func (c *Connection) closeLocked(why *CloseError) {
+	if c.closed == nil {
+		c.closed = why
+	}
+	select {
+	case <-c.over:
+	default:
+		close(c.over)
+	}
+}
+
+// consumeAllLocked consumes what waits for a handler that is done.
+func (c *Connection) consumeAllLocked() {
+	for {
+		if _, ok := c.end.Inbox.Take(); !ok {
+			break
+		}
+	}
+	c.end.Inbox.Consume()
+}
+
+// lost says that the server connection is gone. A connection that uses it ends.
+func (c *Connection) lost(path ordering.Path, why *CloseError) {
+	c.mu.Lock()
+	uses := c.end.Uses(path)
+	c.mu.Unlock()
+	if uses {
+		c.abandon(why)
+	}
+}
+
+// abandon ends the connection at once: the peer cannot be told, or told us.
+func (c *Connection) abandon(why *CloseError) {
+	c.mu.Lock()
+	if c.gone {
+		c.mu.Unlock()
+		return
+	}
+	fx := c.abandonLocked(why)
+	c.mu.Unlock()
+	c.apply(fx)
+}
+
+func (c *Connection) abandonLocked(why *CloseError) effects {
+	c.closeLocked(why)
+	c.discard, c.gone = true, true
+	return effects{gone: true, cause: why}
+}
+
+func (c *Connection) breachLocked(err error) effects {
+	why := &CloseError{Reason: holdfastv1.CloseReason_CLOSE_REASON_PROTOCOL_ERROR, Detail: err.Error()}
+	if breach := new(ordering.ProtocolError); !errors.As(err, &breach) {
+		why.Detail = fmt.Sprintf("internal: %v", err)
+	}
+	return c.abandonLocked(why)
+}
+
+// effects is what has to be done after a step, once the lock is released.
+type effects struct {
+	lanes         [2]*wire.Lane
+	urgent        bool
+	arrived, room bool
+	gone          bool
+	cause         *CloseError // ends the handler's context when not nil
+}
+
+// effectsLocked derives from the state what has to be done.
+func (c *Connection) effectsLocked() effects {
+	var fx effects
+	if !c.gone && c.end.Done() {
+		c.gone, fx.gone = true, true
+	}
+	if c.gone {
+		return fx
+	}
+	fx.urgent = c.end.State() == ordering.Paused
+	for i, u := range c.uses {
+		if c.end.Ready(u.path) {
+			fx.lanes[i] = u.lane
+		}
+	}
+	if c.discard && c.end.Inbox.Owes() && fx.lanes[0] == nil { // nobody waits for a better moment
+		fx.lanes[0] = c.laneLocked()
+	}
+	return fx
+}
+
+// apply does what effectsLocked found, without the lock.
+func (c *Connection) apply(fx effects) {
+	for _, l := range fx.lanes {
+		if l != nil {
+			l.Ready(fx.urgent)
+		}
+	}
+	if fx.arrived {
+		signal(c.arrived)
+	}
+	if fx.room {
+		signal(c.room)
+	}
+	if fx.cause != nil {
+		c.cancel(fx.cause)
+	}
+	if fx.gone {
+		c.server.removeConnection(c.id)
+	}
+}
+
+func signal(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}
+
+// Pull implements wire.Source.
+func (c *Connection) Pull(lane *wire.Lane, batch *wire.Batch, quantum int) bool {
+	c.mu.Lock()
+	more := c.pullLocked(lane, batch, quantum)
+	gone := !c.gone && c.end.Done()
+	c.gone = c.gone || gone
+	c.mu.Unlock()
+	c.apply(effects{gone: gone})
+	return more
+}
+
+func (c *Connection) pullLocked(lane *wire.Lane, batch *wire.Batch, quantum int) bool {
+	if c.gone {
+		return false
+	}
+	for range quantum {
+		if batch.Full() {
+			break
+		}
+		f, ok := c.end.Next(lane.Path())
+		if !ok {
+			return false
+		}
+		if f.Consumed > 0 {
+			c.owing = false
+		}
+		out := batch.Add(c.id, f)
+		if r := out.GetReceipt(); r != nil && c.paused > 0 {
+			r.PausedMicros, c.paused = uint64(max(c.paused.Microseconds(), 1)), 0
+		}
+	}
+	return c.end.Ready(lane.Path())
+}

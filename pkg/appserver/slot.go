@@ -1,0 +1,62 @@
+package appserver
+
+import (
+	"context"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+)
+
+const (
+	minRedial = 50 * time.Millisecond
+	maxRedial = 15 * time.Second
+	// spreadRedials is how often a server connection is redialled because all of them came in through one
+	// ingress. What stands between may have one ingress only.
+	spreadRedials = 3
+)
+
+// keep keeps one server connection to the address until the context ends. A path that is about to go is replaced at
+// once, while its stream lives on beside the new one; one that is gone is redialled with jittered backoff.
+func (s *Server) keep(ctx, life context.Context, address string) {
+	retry := &backoff.ExponentialBackOff{
+		InitialInterval: minRedial, MaxInterval: maxRedial, Multiplier: 2, RandomizationFactor: 0.5,
+	}
+	retry.Reset()
+	spread := 0
+	for ctx.Err() == nil {
+		sc, err := s.attach(ctx, life, address)
+		if err != nil {
+			s.config.Logger.Warn("cannot attach to the relay", "address", address, "error", err)
+			sleep(ctx, retry.NextBackOff())
+			continue
+		}
+		if spread < spreadRedials && s.crowded(sc) {
+			spread++
+			s.config.Logger.Info("all server connections came in through one ingress; redialling", "ingress", sc.ingress,
+				"server_connection", sc.id, "try", spread)
+			sc.drain("redialling to come in through another ingress")
+			sleep(ctx, retry.NextBackOff())
+			continue
+		}
+		spread = 0
+		began := time.Now()
+		select {
+		case <-sc.leaving: // replace it at once
+		case <-sc.gone:
+			if time.Since(began) > maxRedial {
+				retry.Reset()
+			}
+			sleep(ctx, retry.NextBackOff())
+		case <-ctx.Done():
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,88 @@
+package wire
+
+import (
+	"fmt"
+
+	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
+	"github.com/holdfast/holdfast/pkg/ordering"
+)
+
+// Decode translates a frame. It returns an error for a frame that no state allows: such a frame ends the
+// server connection that it came by. A RejectMessage, and a CloseConnectionMessage with seq 0, are no
+// business of package ordering: the caller looks for them first.
+func Decode(f *holdfastv1.Frame) (ordering.Frame, error) {
+	out := ordering.Frame{Epoch: ordering.Epoch(f.GetEpoch())}
+	switch body := f.GetBody().(type) {
+	case *holdfastv1.Frame_Data:
+		out.Kind, out.Seq, out.Consumed = ordering.Data, body.Data.GetSeq(), body.Data.GetConsumedSeq()
+		out.Message = ordering.Message{Kind: ordering.Binary, Payload: body.Data.GetPayload()}
+		if body.Data.GetText() {
+			out.Message.Kind = ordering.Text
+		}
+	case *holdfastv1.Frame_HalfClose:
+		out.Kind, out.Seq = ordering.Data, body.HalfClose.GetSeq()
+		out.Message.Kind = ordering.HalfClose
+	case *holdfastv1.Frame_Close:
+		out.Kind, out.Seq = ordering.Data, body.Close.GetSeq()
+		out.Message = CloseMessage(body.Close.GetReason(), body.Close.GetDetail())
+	case *holdfastv1.Frame_Receipt:
+		out.Kind, out.Consumed = ordering.Receipt, body.Receipt.GetConsumedSeq()
+	case *holdfastv1.Frame_Open:
+		out.Kind = ordering.Open
+	case *holdfastv1.Frame_Migrate:
+		if body.Migrate.GetMode() != holdfastv1.MigrateMode_MIGRATE_MODE_GRACEFUL {
+			return out, fmt.Errorf("migrate mode %v is not spoken here", body.Migrate.GetMode())
+		}
+		out.Kind = ordering.Migrate
+	case *holdfastv1.Frame_MigrateWithAck:
+		out.Kind = ordering.MigrateWithAck
+	case *holdfastv1.Frame_Ack:
+		out.Kind = ordering.Ack
+	default:
+		return out, fmt.Errorf("a frame of connection %s has no body", FormatID(f.GetConnectionId()))
+	}
+	return out, nil
+}
+
+// CloseMessage returns the message that closes a connection for the reason.
+func CloseMessage(reason holdfastv1.CloseReason, detail string) ordering.Message {
+	return ordering.Message{Kind: ordering.Close, Reason: int32(reason), Payload: []byte(detail)}
+}
+
+// UnknownConnection answers a frame for a connection that its receiver does not know.
+func UnknownConnection(f *holdfastv1.Frame) *holdfastv1.Frame {
+	return &holdfastv1.Frame{
+		ConnectionId: f.GetConnectionId(), Epoch: f.GetEpoch(),
+		Body: &holdfastv1.Frame_Close{Close: &holdfastv1.CloseConnectionMessage{
+			Reason: holdfastv1.CloseReason_CLOSE_REASON_UNKNOWN_CONNECTION,
+			Detail: "no connection " + FormatID(f.GetConnectionId()) + " is known here",
+		}},
+	}
+}
+
+// WantsAnswer reports whether a frame for an unknown connection is answered. What may still be on its way
+// when a connection is over is not: receipts, closes, and messages that say something about another frame.
+func WantsAnswer(f *holdfastv1.Frame) bool {
+	switch f.GetBody().(type) {
+	case *holdfastv1.Frame_Data, *holdfastv1.Frame_HalfClose, *holdfastv1.Frame_Migrate, *holdfastv1.Frame_MigrateWithAck:
+		return true
+	}
+	return false
+}
+
+var rejectReasons = map[ordering.Verdict]holdfastv1.RejectReason{
+	ordering.StaleEpoch: holdfastv1.RejectReason_REJECT_REASON_STALE_EPOCH,
+	ordering.WrongPath:  holdfastv1.RejectReason_REJECT_REASON_WRONG_PATH,
+	ordering.Duplicate:  holdfastv1.RejectReason_REJECT_REASON_DUPLICATE,
+}
+
+// Reject tells the sender of a dropped frame why it was dropped.
+func Reject(f *holdfastv1.Frame, v ordering.Verdict, inForce ordering.Epoch) *holdfastv1.Frame {
+	return &holdfastv1.Frame{
+		ConnectionId: f.GetConnectionId(), Epoch: f.GetEpoch(),
+		Body: &holdfastv1.Frame_Reject{Reject: &holdfastv1.RejectMessage{
+			Reason: rejectReasons[v],
+			Detail: fmt.Sprintf("%v: the frame is of epoch %v, in force is %v", v, ordering.Epoch(f.GetEpoch()), inForce),
+		}},
+	}
+}

@@ -1,0 +1,90 @@
+// Package config has the relay's settings: one struct with defaults, read from flags and the environment.
+package config
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"time"
+
+	"github.com/holdfast/holdfast/services/relay/internal/ingress"
+)
+
+// Config is what can be set. Every flag can be given as the environment variable HOLDFAST_ and its name in upper
+// case with underscores.
+type Config struct {
+	Listen            string        `default:"127.0.0.1:7400" help:"Address for clients and app servers, host:port."`
+	AdminListen       string        `default:"127.0.0.1:7401" help:"Address for operators, host:port."`
+	RelayID           string        `help:"Name of this relay; the host name when empty."`
+	TrustedNetworks   []string      `default:"127.0.0.0/8,::1/128" help:"Networks in CIDR notation whose x-ingress-id is believed, comma separated."`
+	Applications      []string      `help:"Applications that are served, comma separated; any when empty."`
+	WindowBytes       int           `default:"262144" help:"Window of each logical connection and direction in bytes, 1024 to 16777216."`
+	MaxMessageBytes   int           `default:"1048576" help:"Largest payload of one message in bytes, 1 to 16777216."`
+	HeartbeatInterval time.Duration `default:"15s" help:"Heartbeat interval of server connections, 100ms to 10m. Keep it under the shortest idle timeout of the ingresses."`
+	MaxMovesInFlight  int           `default:"256" help:"How many handoffs may be open at once, 1 to 100000."`
+	MigrationTimeout  time.Duration `default:"5s" help:"For how long a handoff keeps its place among those, 10ms to 10m."`
+	ReloadDeadline    time.Duration `default:"10m" help:"After what time an ingress under reload returns to service by itself, 1s to 24h."`
+	ShutdownGrace     time.Duration `default:"10s" help:"For how long streams may take to end at shutdown, 0s to 10m."`
+	LogFormat         string        `default:"text" help:"Form of log lines: text or json." enum:"text,json"`
+	LogLevel          slog.Level    `default:"info" help:"Least level that is logged: debug, info, warn or error."`
+
+	networks []netip.Prefix
+}
+
+// Validate checks every setting; kong calls it after reading them.
+func (c *Config) Validate() error {
+	for name, addr := range map[string]string{"listen": c.Listen, "admin-listen": c.AdminListen} {
+		if _, _, err := net.SplitHostPort(addr); err != nil {
+			return fmt.Errorf("--%s=%q: want host:port: %w", name, addr, err)
+		}
+	}
+	var err error
+	if c.networks, err = ingress.ParseNetworks(c.TrustedNetworks); err != nil {
+		return fmt.Errorf("--trusted-networks: %w", err)
+	}
+	for _, r := range []struct {
+		name             string
+		value, min, most int
+	}{
+		{"window-bytes", c.WindowBytes, 1 << 10, 16 << 20},
+		{"max-message-bytes", c.MaxMessageBytes, 1, 16 << 20},
+		{"max-moves-in-flight", c.MaxMovesInFlight, 1, 100_000},
+	} {
+		if r.value < r.min || r.value > r.most {
+			return fmt.Errorf("--%s=%d: want %d to %d", r.name, r.value, r.min, r.most)
+		}
+	}
+	for _, r := range []struct {
+		name             string
+		value, min, most time.Duration
+	}{
+		{"heartbeat-interval", c.HeartbeatInterval, 100 * time.Millisecond, 10 * time.Minute},
+		{"migration-timeout", c.MigrationTimeout, 10 * time.Millisecond, 10 * time.Minute},
+		{"reload-deadline", c.ReloadDeadline, time.Second, 24 * time.Hour},
+		{"shutdown-grace", c.ShutdownGrace, 0, 10 * time.Minute},
+	} {
+		if r.value < r.min || r.value > r.most {
+			return fmt.Errorf("--%s=%v: want %v to %v", r.name, r.value, r.min, r.most)
+		}
+	}
+	if c.RelayID == "" {
+		if c.RelayID, err = os.Hostname(); err != nil {
+			return fmt.Errorf("--relay-id is empty and the host has no name: %w", err)
+		}
+	}
+	return nil
+}
+
+// Networks returns the trusted networks. Validate must have been called.
+func (c *Config) Networks() []netip.Prefix { return c.networks }
+
+// Logger returns the logger for the settings, writing to standard error.
+func (c *Config) Logger() *slog.Logger {
+	options := &slog.HandlerOptions{Level: c.LogLevel}
+	if c.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(os.Stderr, options))
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, options))
+}

@@ -1,0 +1,143 @@
+package evacuation
+
+import (
+	"context"
+	"time"
+
+	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
+	"github.com/holdfast/holdfast/pkg/ordering"
+	"github.com/holdfast/holdfast/services/relay/internal/placement"
+)
+
+// progressInterval is how often the progress of a reload is looked at.
+const progressInterval = 50 * time.Millisecond
+
+// reload counts what happened to connections of an ingress that is being reloaded; guarded by Evacuator.mu.
+type reload struct {
+	moved, closed int
+}
+
+func (r *reload) count(moved bool) {
+	if moved {
+		r.moved++
+	} else {
+		r.closed++
+	}
+}
+
+// Progress is how far the reload of an ingress is.
+type Progress struct {
+	Ingress string
+	// Planned counts the connections that could be moved, Moved those that were, Closed those that ended for
+	// reasons of their own.
+	Planned, Moved, Closed int
+	// Left counts those still there, by reason; those whose turn has not come are not among them.
+	Left      map[placement.Reason]int
+	Elapsed   time.Duration
+	Done      bool
+	Safe      bool
+	ReturnsAt time.Time
+}
+
+// Reload takes the ingress out of service and reports the progress until all that can be moved is moved, or the
+// wait is over, or the context ends; the ingress stays out of service until EndReload or the deadline. Report is
+// called from this goroutine, the last time with Done.
+func (e *Evacuator) Reload(ctx context.Context, ingress string, wait, deadline time.Duration, report func(Progress) error) error {
+	began := time.Now()
+	returnsAt := began.Add(deadline)
+	if err := e.registry.BeginReload(ingress, returnsAt); err != nil {
+		return err
+	}
+	e.mu.Lock()
+	e.reloads[ingress] = &reload{}
+	e.mu.Unlock()
+	e.log.Info("reload began", "ingress", ingress, "returns_at", returnsAt)
+	e.registry.PublishIngress(holdfastv1.EventKind_EVENT_KIND_RELOAD_STARTED, ingress, "")
+	e.Reconsider()
+	return e.follow(ctx, Progress{Ingress: ingress, ReturnsAt: returnsAt}, began, wait, report)
+}
+
+func (e *Evacuator) follow(ctx context.Context, p Progress, began time.Time, wait time.Duration, report func(Progress) error) error {
+	ticker := time.NewTicker(progressInterval)
+	defer ticker.Stop()
+	last := Progress{Planned: -1}
+	for {
+		pending := e.measure(&p)
+		p.Elapsed = time.Since(began)
+		ended := !e.registry.Reloading(p.Ingress)
+		p.Done = ended || pending == 0 || p.Elapsed >= wait
+		p.Safe = pending == 0 && !ended && p.onlyOwnClients()
+		if p.Done || p.differs(last) {
+			if err := report(p); err != nil {
+				return err
+			}
+			last = p
+		}
+		if p.Done {
+			e.log.Info("reload is ready", "ingress", p.Ingress, "safe", p.Safe, "moved", p.Moved, "elapsed", p.Elapsed)
+			e.registry.PublishIngress(holdfastv1.EventKind_EVENT_KIND_RELOAD_READY, p.Ingress, "")
+			return nil
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// measure updates the progress and returns how many connections may still be moved.
+func (e *Evacuator) measure(p *Progress) (pending int) {
+	paths := make(map[ordering.Path]bool)
+	for _, path := range e.registry.Paths() {
+		paths[path.ID] = path.Ingress == p.Ingress
+	}
+	decisions := e.plan()
+	p.Left = make(map[placement.Reason]int)
+	for _, d := range decisions {
+		switch {
+		case !paths[d.From]:
+		case d.Target != 0:
+			pending++
+		default:
+			p.Left[d.Reason]++
+			if d.Reason.Passing() {
+				pending++
+			}
+		}
+	}
+	e.mu.Lock()
+	if r := e.reloads[p.Ingress]; r != nil {
+		p.Moved, p.Closed = r.moved, r.closed
+	}
+	e.mu.Unlock()
+	p.Planned = max(p.Planned, p.Moved+pending)
+	return pending
+}
+
+func (p *Progress) onlyOwnClients() bool {
+	for reason, n := range p.Left {
+		if n > 0 && reason != placement.ClientThroughIngress {
+			return false
+		}
+	}
+	return true
+}
+
+func (p *Progress) differs(o Progress) bool {
+	return p.Planned != o.Planned || p.Moved != o.Moved || p.Closed != o.Closed || len(p.Left) != len(o.Left)
+}
+
+// EndReload returns the ingress to service.
+func (e *Evacuator) EndReload(ingress, why string) error {
+	err := e.registry.EndReload(ingress, why)
+	if err == nil {
+		e.mu.Lock()
+		delete(e.reloads, ingress)
+		e.mu.Unlock()
+	}
+	return err
+}
+
+// endReload is EndReload for a deadline: somebody else may have been faster.
+func (e *Evacuator) endReload(ingress, why string) { _ = e.EndReload(ingress, why) }

@@ -1,0 +1,209 @@
+// Package logical holds the relay's side of a logical connection: the ordering end under its lock, joined to
+// the client's stream on one side and to the writers of server connections on the other.
+package logical
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
+	"github.com/holdfast/holdfast/pkg/ordering"
+	"github.com/holdfast/holdfast/pkg/wire"
+	"github.com/holdfast/holdfast/services/relay/internal/serverconn"
+)
+
+// Info says who a connection belongs to.
+type Info struct {
+	ID            uint64
+	Application   string
+	ClientIngress string
+	ClientAddress string
+	ConnectedAt   time.Time
+}
+
+// Observer is told what becomes of connections. It is called without locks held, from any goroutine, and must
+// not block.
+type Observer interface {
+	// Settled: the app server confirmed the connection, or a handoff of it ended; then from is where it
+	// was before, and paused for how long the app server held its outgoing traffic.
+	Settled(c *Connection, from, now *serverconn.Conn, paused time.Duration)
+	// Released: the connection does not use the server connection any more.
+	Released(s *serverconn.Conn)
+	// Ended: the connection is over, for this reason.
+	Ended(c *Connection, s *serverconn.Conn, reason holdfastv1.CloseReason, detail string)
+	// Dropped: a frame for the connection was dropped; first says that it was the first for that reason.
+	Dropped(c *Connection, v ordering.Verdict, first bool)
+}
+
+// Closure says why a connection ended.
+type Closure struct {
+	Reason holdfastv1.CloseReason
+	Detail string
+}
+
+// ErrOver is returned by Push when the connection has ended; Take says why.
+var ErrOver = errors.New("the connection has ended")
+
+// Connection is one logical connection. Its methods are safe for concurrent use, but for those that say whose
+// they are.
+type Connection struct {
+	// Set once.
+	Info
+	// Instance is the process of the app server that the connection belongs to.
+	Instance serverconn.Instance
+	observer Observer
+
+	// toClient and room wake the client's writer and reader; capacity 1.
+	toClient, room chan struct{}
+	// over is closed when the connection has ended for the client, with closure set before.
+	over chan struct{}
+
+	received, sent atomic.Uint64
+
+	mu sync.Mutex
+	// Guarded by mu.
+	end  *ordering.Initiator
+	uses []use // the server connections that end uses; one, or two in a handoff
+	// discard: the client is gone, so that what comes for it is consumed unseen.
+	discard bool
+	// owing: a lane was told that a receipt is owed since the last one was sent.
+	owing    bool
+	closure  Closure
+	ended    bool
+	rejected uint8 // the verdicts that the peer was told of, a bit each
+}
+
+// use is a server connection that carries the connection.
+type use struct {
+	conn *serverconn.Conn
+	lane *wire.Lane
+}
+
+// New returns a connection on the server connection, for the owner to make known and then to Start.
+func New(info Info, s *serverconn.Conn, observer Observer) *Connection {
+	c := &Connection{
+		Info: info, Instance: s.Instance, observer: observer,
+		toClient: make(chan struct{}, 1), room: make(chan struct{}, 1), over: make(chan struct{}),
+		end: ordering.NewInitiator(s.Path, s.Window),
+	}
+	c.addUseLocked(s)
+	s.AddLoad(1)
+	return c
+}
+
+// Start sends the Open. The connection must be known to the reader of the server connection by now.
+func (c *Connection) Start() {
+	c.mu.Lock()
+	fx := c.effectsLocked()
+	c.mu.Unlock()
+	c.apply(fx)
+}
+
+// Push sends a message of the client to the app server; it blocks while the window is full. It is called by the
+// client's reader only. Its error is the cause of the context, ErrOver, or ordering.ErrEnded after a half-close.
+func (c *Connection) Push(ctx context.Context, m ordering.Message) error {
+	for {
+		c.mu.Lock()
+		if c.ended || c.closure.Reason != 0 {
+			c.mu.Unlock()
+			return ErrOver
+		}
+		_, err := c.end.Outbox.Push(m)
+		fx := c.effectsLocked()
+		c.mu.Unlock()
+		if err == nil {
+			c.received.Add(1)
+			c.apply(fx)
+			return nil
+		}
+		if !errors.Is(err, ordering.ErrWindowFull) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-c.room:
+		case <-c.over:
+		}
+	}
+}
+
+// ClientGone says that the client is not there any more: what it sent still arrives, followed by the reason.
+func (c *Connection) ClientGone(detail string) {
+	c.closeWith(Closure{holdfastv1.CloseReason_CLOSE_REASON_CLIENT_GONE, detail})
+}
+
+// Close ends the connection for a reason of the relay's: the client is told at once, the app server after what
+// was sent before.
+func (c *Connection) Close(reason holdfastv1.CloseReason, detail string) {
+	c.closeWith(Closure{reason, detail})
+}
+
+func (c *Connection) closeWith(cl Closure) {
+	c.mu.Lock()
+	if c.ended {
+		c.mu.Unlock()
+		return
+	}
+	c.setClosureLocked(cl)
+	c.discard = true
+	c.consumeAllLocked()
+	// An error means that the direction was closed already.
+	_, _ = c.end.Outbox.Push(wire.CloseMessage(cl.Reason, cl.Detail))
+	fx := c.effectsLocked()
+	c.mu.Unlock()
+	c.apply(fx)
+}
+
+// setClosureLocked tells the client's side, once, that the connection has ended.
+func (c *Connection) setClosureLocked(cl Closure) {
+	if c.closure.Reason == 0 {
+		c.closure = cl
+		close(c.over)
+	}
+}
+
+// abandonLocked ends the connection at once: nobody is left to wait for.
+func (c *Connection) abandonLocked(cl Closure) {
+	c.setClosureLocked(cl)
+	c.discard = true
+	c.ended = true
+}
+
+// consumeAllLocked consumes what waits for a client that is gone.
+func (c *Connection) consumeAllLocked() {
+	for {
+		m, ok := c.end.Inbox.Take()
+		if !ok {
+			break
+		}
+		if m.Kind == ordering.Close {
+			c.setClosureLocked(closureOf(m))
+		}
+	}
+	c.end.Inbox.Consume()
+}
+
+func closureOf(m ordering.Message) Closure {
+	return Closure{holdfastv1.CloseReason(m.Reason), string(m.Payload)}
+}
+
+func (c *Connection) addUseLocked(s *serverconn.Conn) {
+	s.AddLane(1)
+	c.uses = append(c.uses, use{s, wire.NewLane(s.Writer, c)})
+}
+
+// currentLocked returns the server connection that carries what the relay sends.
+func (c *Connection) currentLocked() *serverconn.Conn { return c.connLocked(c.end.Path()) }
+
+func (c *Connection) connLocked(path ordering.Path) *serverconn.Conn {
+	for _, u := range c.uses {
+		if u.conn.Path == path {
+			return u.conn
+		}
+	}
+	return nil
+}

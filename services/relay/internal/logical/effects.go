@@ -1,0 +1,106 @@
+package logical
+
+import (
+	"time"
+
+	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
+	"github.com/holdfast/holdfast/pkg/ordering"
+	"github.com/holdfast/holdfast/pkg/wire"
+	"github.com/holdfast/holdfast/services/relay/internal/serverconn"
+)
+
+// effects is what has to be done after a step, once the lock is released.
+type effects struct {
+	lanes     [2]laneWake
+	toClient  bool
+	room      bool
+	reply     *holdfastv1.Frame
+	replyTo   *serverconn.Conn
+	dropped   ordering.Verdict
+	firstDrop bool
+	settled   bool
+	from, now *serverconn.Conn
+	paused    time.Duration
+	released  []*serverconn.Conn
+	ended     *serverconn.Conn
+	closure   Closure
+}
+
+type laneWake struct {
+	lane   *wire.Lane
+	urgent bool
+}
+
+// effectsLocked derives from the state what has to be done.
+func (c *Connection) effectsLocked() effects {
+	var fx effects
+	if !c.ended && c.end.Done() {
+		c.ended = true
+	}
+	if c.ended {
+		c.endLocked(&fx)
+		return fx
+	}
+	handoff := c.end.State() != ordering.Settled
+	for i, u := range c.uses {
+		if c.end.Ready(u.conn.Path) {
+			fx.lanes[i] = laneWake{u.lane, handoff}
+		}
+	}
+	if c.discard && c.end.Inbox.Owes() { // nobody waits for a better moment
+		last := len(c.uses) - 1
+		fx.lanes[last] = laneWake{c.uses[last].lane, handoff}
+	}
+	return fx
+}
+
+// endLocked lets go of everything, once.
+func (c *Connection) endLocked(fx *effects) {
+	if len(c.uses) == 0 {
+		return
+	}
+	fx.ended, fx.closure = c.currentLocked(), c.closure
+	fx.ended.AddLoad(-1)
+	for _, u := range c.uses {
+		fx.released = append(fx.released, u.conn)
+	}
+	c.uses = nil
+}
+
+// apply does what effectsLocked found, without the lock.
+func (c *Connection) apply(fx effects) {
+	for _, l := range fx.lanes {
+		if l.lane != nil {
+			l.lane.Ready(l.urgent)
+		}
+	}
+	if fx.toClient {
+		signal(c.toClient)
+	}
+	if fx.room {
+		signal(c.room)
+	}
+	if fx.reply != nil {
+		fx.replyTo.Writer.Reply(fx.reply)
+	}
+	if fx.dropped != 0 {
+		c.observer.Dropped(c, fx.dropped, fx.firstDrop)
+	}
+	if fx.settled {
+		c.observer.Settled(c, fx.from, fx.now, fx.paused)
+	}
+	for _, s := range fx.released {
+		s.AddLane(-1)
+		c.observer.Released(s)
+	}
+	if fx.ended != nil {
+		c.observer.Ended(c, fx.ended, fx.closure.Reason, fx.closure.Detail)
+	}
+}
+
+func signal(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,99 @@
+package registry
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
+	"github.com/holdfast/holdfast/pkg/wire"
+	"github.com/holdfast/holdfast/services/relay/internal/event"
+)
+
+// BeginReload takes the ingress out of service until the time.
+func (r *Registry) BeginReload(ingress string, returnsAt time.Time) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	state, err := r.ingressLocked(ingress)
+	if err != nil {
+		return err
+	}
+	if !state.returnsAt.IsZero() {
+		return wire.Errorf(holdfastv1.ErrorReason_ERROR_REASON_RELOAD_IN_PROGRESS,
+			"ingress %q is being reloaded already; complete or cancel that first, or wait until it returns by itself at %s",
+			ingress, state.returnsAt.Format(time.RFC3339))
+	}
+	state.returnsAt = returnsAt
+	return nil
+}
+
+// EndReload returns the ingress to service.
+func (r *Registry) EndReload(ingress, why string) error {
+	r.mu.Lock()
+	state, err := r.ingressLocked(ingress)
+	if err == nil && state.returnsAt.IsZero() {
+		err = wire.Errorf(holdfastv1.ErrorReason_ERROR_REASON_NO_RELOAD, "ingress %q is not being reloaded", ingress)
+	}
+	if err != nil {
+		r.mu.Unlock()
+		return err
+	}
+	state.returnsAt = time.Time{}
+	r.mu.Unlock()
+	r.log.Info("ingress is in service", "ingress", ingress, "detail", why)
+	r.PublishIngress(holdfastv1.EventKind_EVENT_KIND_INGRESS_IN_SERVICE, ingress, why)
+	r.mover.Reconsider()
+	return nil
+}
+
+// PublishIngress tells watchers about an ingress.
+func (r *Registry) PublishIngress(kind holdfastv1.EventKind, ingress, detail string) {
+	r.events.Publish(func() *event.Event { return &event.Event{Kind: kind, Ingress: ingress, Detail: detail} })
+}
+
+// Reloading reports whether the ingress is being reloaded.
+func (r *Registry) Reloading(ingress string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.reloadingLocked(ingress)
+}
+
+// Reloads returns the ingresses that are being reloaded, and when each returns to service by itself.
+func (r *Registry) Reloads() map[string]time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	reloads := make(map[string]time.Time)
+	for name, s := range r.ingresses {
+		if !s.returnsAt.IsZero() {
+			reloads[name] = s.returnsAt
+		}
+	}
+	return reloads
+}
+
+// Ingresses returns the names of all ingresses that were seen, sorted.
+func (r *Registry) Ingresses() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Sorted(maps.Keys(r.ingresses))
+}
+
+func (r *Registry) ingressLocked(name string) (*ingressState, error) {
+	if s := r.ingresses[name]; s != nil {
+		return s, nil
+	}
+	return nil, wire.Errorf(holdfastv1.ErrorReason_ERROR_REASON_UNKNOWN_INGRESS,
+		"ingress %q is not known; the relay has seen: %s", name, strings.Join(slices.Sorted(maps.Keys(r.ingresses)), ", "))
+}
+
+func (r *Registry) seenLocked(ingress string) {
+	if r.ingresses[ingress] == nil {
+		r.ingresses[ingress] = &ingressState{}
+	}
+}
+
+func (r *Registry) reloadingLocked(ingress string) bool {
+	s := r.ingresses[ingress]
+	return s != nil && !s.returnsAt.IsZero()
+}

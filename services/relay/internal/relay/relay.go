@@ -1,0 +1,161 @@
+// Package relay puts the relay together: listeners, services, and their orderly end.
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/otel/metric"
+	channelz "google.golang.org/grpc/channelz/service"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/reflection"
+
+	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
+	"github.com/holdfast/holdfast/services/relay/internal/admin"
+	"github.com/holdfast/holdfast/services/relay/internal/clientleg"
+	"github.com/holdfast/holdfast/services/relay/internal/config"
+	"github.com/holdfast/holdfast/services/relay/internal/evacuation"
+	"github.com/holdfast/holdfast/services/relay/internal/event"
+	"github.com/holdfast/holdfast/services/relay/internal/ingress"
+	"github.com/holdfast/holdfast/services/relay/internal/registry"
+	"github.com/holdfast/holdfast/services/relay/internal/serverleg"
+	"github.com/holdfast/holdfast/services/relay/internal/telemetry"
+)
+
+// messageOverhead is what a gRPC message may take beside the payload of its largest message, in bytes: the rest
+// of a batch, and the names of fields.
+const messageOverhead = 64 << 10
+
+// Relay is one relay.
+type Relay struct {
+	config    *config.Config
+	log       *slog.Logger
+	registry  *registry.Registry
+	evacuator *evacuation.Evacuator
+	clients   *clientleg.Service
+	servers   *serverleg.Service
+	health    *health.Server
+	// application serves clients and app servers, operators the rest.
+	application, operators *grpc.Server
+	stopping               chan struct{}
+}
+
+// New returns a relay that is not serving yet.
+func New(cfg *config.Config, log *slog.Logger, meters metric.MeterProvider) (*Relay, error) {
+	counters, err := telemetry.New(meters)
+	if err != nil {
+		return nil, fmt.Errorf("making the counters: %w", err)
+	}
+	events := &event.Hub{}
+	r := &Relay{config: cfg, log: log, health: health.NewServer(), stopping: make(chan struct{})}
+	r.registry = registry.New(events, counters, log, cfg.Applications)
+	r.evacuator = evacuation.New(r.registry, log, evacuation.Config{
+		MaxInFlight: cfg.MaxMovesInFlight, SlowAfter: cfg.MigrationTimeout,
+	})
+	identifier := ingress.NewIdentifier(cfg.Networks())
+	r.clients = clientleg.New(cfg.MaxMessageBytes, r.registry, identifier, counters, log)
+	r.servers = serverleg.New(serverleg.Config{
+		RelayID: cfg.RelayID, WindowBytes: cfg.WindowBytes,
+		MaxMessageBytes: cfg.MaxMessageBytes, HeartbeatInterval: cfg.HeartbeatInterval,
+	}, r.registry, identifier, counters, log)
+
+	options := append(serverOptions(log, meters), grpc.MaxRecvMsgSize(cfg.MaxMessageBytes+messageOverhead))
+	r.application = grpc.NewServer(options...)
+	holdfastv1.RegisterClientConnectionServiceServer(r.application, r.clients)
+	holdfastv1.RegisterServerConnectionServiceServer(r.application, r.servers)
+	healthv1.RegisterHealthServer(r.application, r.health)
+	reflection.Register(r.application)
+
+	r.operators = grpc.NewServer(serverOptions(log, meters)...)
+	holdfastv1.RegisterAdminServiceServer(r.operators,
+		admin.New(r.registry, r.evacuator, events, cfg.ReloadDeadline, r.stopping))
+	healthv1.RegisterHealthServer(r.operators, r.health)
+	channelz.RegisterChannelzServiceToServer(r.operators)
+	reflection.Register(r.operators)
+	return r, nil
+}
+
+// ListenAndServe serves on the configured addresses until the context ends, then shuts down.
+func (r *Relay) ListenAndServe(ctx context.Context) error {
+	application, err := net.Listen("tcp", r.config.Listen)
+	if err != nil {
+		return fmt.Errorf("listening for clients and app servers: %w", err)
+	}
+	operators, err := net.Listen("tcp", r.config.AdminListen)
+	if err != nil {
+		return errors.Join(fmt.Errorf("listening for operators: %w", err), application.Close())
+	}
+	r.log.Info("relay is serving", "relay", r.config.RelayID, "listen", application.Addr(), "admin_listen", operators.Addr())
+	return r.Serve(ctx, application, operators)
+}
+
+// Serve serves on the listeners until the context ends, then says goodbye to every stream and waits for them for
+// the shutdown grace at most. It may be called once.
+func (r *Relay) Serve(ctx context.Context, application, operators net.Listener) error {
+	var wg sync.WaitGroup
+	failed := make(chan error, 2)
+	serve := func(s *grpc.Server, l net.Listener) {
+		wg.Go(func() {
+			if err := s.Serve(l); err != nil {
+				failed <- fmt.Errorf("serving on %v: %w", l.Addr(), err)
+			}
+		})
+	}
+	moving, stopMoving := context.WithCancel(context.Background())
+	wg.Go(func() { r.evacuator.Run(moving) })
+	serve(r.application, application)
+	serve(r.operators, operators)
+
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	r.shutdown()
+	stopMoving()
+	wg.Wait()
+	return err
+}
+
+// shutdown ends every stream with a typed reason. GracefulStop alone would wait for ever for streams that have no
+// end of their own.
+func (r *Relay) shutdown() {
+	began := time.Now()
+	r.health.Shutdown()
+	r.registry.Stop()
+	close(r.stopping)
+	for c := range r.registry.Connections() {
+		c.Close(holdfastv1.CloseReason_CLOSE_REASON_RELAY_SHUTDOWN, "the relay is shutting down")
+	}
+	for _, s := range r.registry.ServerConnections() {
+		s.Writer.Draining("the relay is shutting down")
+		s.Writer.End()
+	}
+	graceful := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		r.application.GracefulStop()
+		r.operators.GracefulStop()
+		close(graceful)
+	})
+	grace := time.NewTimer(r.config.ShutdownGrace)
+	defer grace.Stop()
+	select {
+	case <-graceful:
+	case <-grace.C:
+		r.log.Warn("streams did not end in time and are cut", "grace", r.config.ShutdownGrace)
+		r.application.Stop()
+		r.operators.Stop()
+	}
+	wg.Wait()
+	r.clients.Wait()
+	r.servers.Wait()
+	r.log.Info("relay has stopped", "elapsed", time.Since(began))
+}

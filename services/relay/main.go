@@ -1,0 +1,37 @@
+// Command relay holds client connections and carries them to app servers over a few server connections.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+	"go.opentelemetry.io/otel"
+
+	"github.com/holdfast/holdfast/services/relay/internal/config"
+	"github.com/holdfast/holdfast/services/relay/internal/relay"
+)
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "relay:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	var cfg config.Config
+	kong.Parse(&cfg, kong.Name("relay"), kong.DefaultEnvars("HOLDFAST"), kong.UsageOnError(),
+		kong.Description("Holds client connections and moves them between the paths to their app server.\n\n"+
+			"Example: relay --listen 0.0.0.0:7400 --trusted-networks 10.0.0.0/8"))
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	r, err := relay.New(&cfg, cfg.Logger(), otel.GetMeterProvider())
+	if err != nil {
+		return err
+	}
+	return r.ListenAndServe(ctx)
+}
