@@ -19,7 +19,9 @@ const (
 var initiatorStateNames = [...]string{Opening: "Opening", Settled: "Settled", Migrating: "Migrating", Confirming: "Confirming"}
 
 // String returns the state's name.
-func (s InitiatorState) String() string { return nameOf(initiatorStateNames[:], int(s), "InitiatorState") }
+func (s InitiatorState) String() string {
+	return nameOf(initiatorStateNames[:], int(s), "InitiatorState")
+}
 
 // Initiator is the relay's end of a logical connection. It alone decides on moves.
 type Initiator struct {

@@ -15,7 +15,9 @@ const (
 var responderStateNames = [...]string{Running: "Running", Paused: "Paused"}
 
 // String returns the state's name.
-func (s ResponderState) String() string { return nameOf(responderStateNames[:], int(s), "ResponderState") }
+func (s ResponderState) String() string {
+	return nameOf(responderStateNames[:], int(s), "ResponderState")
+}
 
 // Responder is the app server's end of a logical connection. It only answers.
 type Responder struct {

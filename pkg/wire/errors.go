@@ -91,7 +91,9 @@ func ErrorReasonOf(err error) string {
 }
 
 // ReasonName returns the reason's name as it stands in a google.rpc.ErrorInfo.
-func ReasonName(r holdfastv1.ErrorReason) string { return strings.TrimPrefix(r.String(), "ERROR_REASON_") }
+func ReasonName(r holdfastv1.ErrorReason) string {
+	return strings.TrimPrefix(r.String(), "ERROR_REASON_")
+}
 
 // CloseReasonName returns the reason's name as it stands in a google.rpc.ErrorInfo.
 func CloseReasonName(r holdfastv1.CloseReason) string {

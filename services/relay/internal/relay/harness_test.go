@@ -119,7 +119,7 @@ func (h *harness) admin() (holdfastv1.AdminServiceClient, *grpc.ClientConn) {
 
 // appServer runs an app server with one server connection through each of the ingresses, until the returned function
 // is called.
-func (h *harness) appServer(id string, handler appserver.Handler, ingresses ...string) (*appserver.Server, func()) {
+func (h *harness) appServer(id string, handler appserver.Handler, ingresses []string, options ...grpc.DialOption) (*appserver.Server, func()) {
 	h.t.Helper()
 	byAddress := make(map[string]string)
 	cfg := appserver.Config{
@@ -136,6 +136,7 @@ func (h *harness) appServer(id string, handler appserver.Handler, ingresses ...s
 		ctx = metadata.AppendToOutgoingContext(ctx, "x-ingress-id", byAddress[cc.Target()])
 		return streamer(ctx, desc, cc, method, opts...)
 	}))
+	cfg.DialOptions = append(cfg.DialOptions, options...)
 	server, err := appserver.New(cfg)
 	if err != nil {
 		h.t.Fatal(err)

@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/metric"
-	channelz "google.golang.org/grpc/channelz/service"
 	"google.golang.org/grpc"
+	channelz "google.golang.org/grpc/channelz/service"
 	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/reflection"

@@ -92,7 +92,7 @@ func TestReloadMovesConnectionsUnderTraffic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t, nil)
 		defer h.stop()
-		_, stopServer := h.appServer("app-1", echo, "a", "b")
+		_, stopServer := h.appServer("app-1", echo, []string{"a", "b"})
 		defer stopServer()
 		synctest.Wait()
 
@@ -101,6 +101,9 @@ func TestReloadMovesConnectionsUnderTraffic(t *testing.T) {
 		for i := range clients {
 			c, closeClient := h.client(t.Context(), []string{"a", "a", "b", "b"}[i%4])
 			defer closeClient()
+			if err := c.exchange(1, 0); err != nil { // placed one after the other, so that the numbers below are certain
+				t.Fatal(err)
+			}
 			wg.Go(func() {
 				if err := c.exchange(200, 5*time.Millisecond); err != nil {
 					t.Errorf("client %d: %v", i, err)
@@ -110,11 +113,19 @@ func TestReloadMovesConnectionsUnderTraffic(t *testing.T) {
 		admin, closeAdmin := h.admin()
 		defer func() { _ = closeAdmin.Close() }()
 		time.Sleep(100 * time.Millisecond)
-		for _, ingress := range []string{"a", "b", "a"} {
-			p := reload(t, admin, ingress)
-			if !p.GetSafeToReload() || p.GetMoved() == 0 || p.GetMoved() != p.GetPlanned() {
-				t.Errorf("reload of %s: %v", ingress, p)
+		for _, step := range []struct {
+			ingress string
+			moved   uint32
+		}{
+			{"a", 10}, // half of the connections of the 20 clients through b
+			{"b", 10}, // the other half of the clients through a
+			{"a", 0},  // now each runs where its client came in
+		} {
+			p := reload(t, admin, step.ingress)
+			if !p.GetSafeToReload() || p.GetMoved() != step.moved || p.GetPlanned() != step.moved {
+				t.Errorf("reload of %s: want %d moved: %v", step.ingress, step.moved, p)
 			}
+			ingress := step.ingress
 			if _, err := admin.CompleteReload(t.Context(), &holdfastv1.CompleteReloadRequest{Ingress: ingress}); err != nil {
 				t.Error(err)
 			}

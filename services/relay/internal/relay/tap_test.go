@@ -1,0 +1,126 @@
+package relay
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+
+	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
+)
+
+// tap stands in the server connections of an app server: it notes the frames and can hold a direction of one of them.
+type tap struct {
+	mu    sync.Mutex
+	notes []string
+	// gates hold back what passes, by ingress and direction.
+	gates map[string]chan struct{}
+}
+
+func newTap() *tap { return &tap{gates: make(map[string]chan struct{})} }
+
+// hold holds a direction ("in" or "out", as the app server sees it) of the path until the returned function is called.
+func (t *tap) hold(ingress, direction string) (release func()) {
+	gate := make(chan struct{})
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.gates[ingress+direction] = gate
+	return func() {
+		t.mu.Lock()
+		delete(t.gates, ingress+direction)
+		t.mu.Unlock()
+		close(gate)
+	}
+}
+
+func (t *tap) pass(ctx context.Context, ingress, direction string) {
+	t.mu.Lock()
+	gate := t.gates[ingress+direction]
+	t.mu.Unlock()
+	if gate == nil {
+		return
+	}
+	select {
+	case <-gate:
+	case <-ctx.Done():
+	}
+}
+
+func (t *tap) note(ingress, arrow string, frames []*holdfastv1.Frame) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, f := range frames {
+		t.notes = append(t.notes, fmt.Sprintf("%s%s%s", ingress, arrow, describe(f)))
+	}
+}
+
+// take returns what was noted since the last call.
+func (t *tap) take() []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	notes := slices.Clone(t.notes)
+	t.notes = nil
+	return notes
+}
+
+func describe(f *holdfastv1.Frame) string {
+	move := uint32(f.GetEpoch())
+	switch b := f.GetBody().(type) {
+	case *holdfastv1.Frame_Data:
+		return fmt.Sprintf("data%d@%d", b.Data.GetSeq(), move)
+	case *holdfastv1.Frame_Receipt:
+		return fmt.Sprintf("receipt%d@%d", b.Receipt.GetConsumedSeq(), move)
+	case *holdfastv1.Frame_Migrate:
+		return fmt.Sprintf("migrate@%d", move)
+	case *holdfastv1.Frame_MigrateWithAck:
+		return fmt.Sprintf("withack@%d", move)
+	case *holdfastv1.Frame_Ack:
+		return fmt.Sprintf("ack@%d", move)
+	case *holdfastv1.Frame_Open:
+		return fmt.Sprintf("open@%d", move)
+	case *holdfastv1.Frame_Close:
+		return fmt.Sprintf("close%d(%v)", b.Close.GetSeq(), b.Close.GetReason())
+	}
+	return fmt.Sprintf("%T", f.GetBody())
+}
+
+// option has the tap stand in the streams of a dial.
+func (t *tap) option() grpc.DialOption {
+	return grpc.WithChainStreamInterceptor(func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn,
+		method string, streamer grpc.Streamer, opts ...grpc.CallOption,
+	) (grpc.ClientStream, error) {
+		st, err := streamer(ctx, desc, cc, method, opts...)
+		if err != nil {
+			return nil, err
+		}
+		md, _ := metadata.FromOutgoingContext(ctx)
+		return &tappedStream{st, t, md.Get("x-ingress-id")[0]}, nil
+	})
+}
+
+type tappedStream struct {
+	grpc.ClientStream
+	tap     *tap
+	ingress string
+}
+
+func (s *tappedStream) SendMsg(m any) error {
+	request, ok := m.(*holdfastv1.AttachRequest)
+	if ok {
+		s.tap.pass(s.Context(), s.ingress, "out")
+		s.tap.note(s.ingress, ">", request.GetFrames())
+	}
+	return s.ClientStream.SendMsg(m)
+}
+
+func (s *tappedStream) RecvMsg(m any) error {
+	err := s.ClientStream.RecvMsg(m)
+	if response, ok := m.(*holdfastv1.AttachResponse); ok && err == nil {
+		s.tap.pass(s.Context(), s.ingress, "in")
+		s.tap.note(s.ingress, "<", response.GetFrames())
+	}
+	return err
+}
