@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/holdfast/holdfast/pkg/wire"
 )
@@ -46,7 +47,8 @@ type Config struct {
 	Application string
 	// Handler is the application. Required.
 	Handler Handler
-	// DialOptions are added to each dial; they must have the transport credentials.
+	// DialOptions are added to each dial. They must have the transport credentials; with no options at all the
+	// server connections are plaintext.
 	DialOptions []grpc.DialOption
 	// Logger takes what happens; slog.Default() by default.
 	Logger *slog.Logger
@@ -82,6 +84,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.InstanceID == "" {
 		c.InstanceID = wire.FormatID(wire.NewID())
+	}
+	if len(c.DialOptions) == 0 {
+		c.DialOptions = []grpc.DialOption{grpc.WithTransportCredentials(insecure.NewCredentials())}
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()

@@ -1,0 +1,52 @@
+# The only door. `make help` says what there is.
+.DEFAULT_GOAL := help
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+TOOLS := bin/tools
+export PATH := $(CURDIR)/$(TOOLS):$(PATH)
+
+# What `buf breaking` compares with.
+AGAINST ?= .git\#ref=$(shell git rev-parse -q --verify main || git rev-parse HEAD)
+
+.PHONY: help
+help: ## Say what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build relay, appserver and holdfast into bin/
+	go build -o bin/ ./services/relay ./services/appserver ./cmd/holdfast
+
+.PHONY: demo
+demo: build ## Reload an ingress under traffic and show that nothing is lost (needs Go only)
+	bin/holdfast demo $(DEMO)
+
+.PHONY: test
+test: setup lint build ## Do all set-up, lint, and run every test
+	gotestsum --format pkgname-and-test-fails -- -race -count=1 -timeout 25m ./...
+
+.PHONY: setup
+setup: $(TOOLS)/.stamp ## Install what the tests need (Debian packages, tools as Go modules)
+	test/setup.sh
+
+.PHONY: lint
+lint: $(TOOLS)/.stamp ## Check formatting, vet, staticcheck, the wire contract and known vulnerabilities
+	@test -z "$$(gofumpt -l $$(git ls-files '*.go' ':!gen'))" || { gofumpt -l $$(git ls-files '*.go' ':!gen'); echo 'run gofumpt -w on these'; exit 1; }
+	go vet ./...
+	staticcheck ./...
+	buf lint
+	buf breaking --against '$(AGAINST)'
+	test/stale.sh
+	test/vulnerabilities.sh
+
+.PHONY: generate
+generate: $(TOOLS)/.stamp ## Write gen/ anew from proto/
+	buf generate
+
+.PHONY: bench
+bench: ## Run the benchmarks
+	go test -run '^$$' -bench . -benchtime 1x -timeout 20m ./...
+
+$(TOOLS)/.stamp: tools/go.mod tools/go.sum
+	cd tools && go build -o ../$(TOOLS)/ tool
+	@touch $@
