@@ -5,7 +5,8 @@ import (
 	"fmt"
 )
 
-// step is one thing that can happen in a world.
+// step is one thing that can happen in a world. The explorer knows nothing else of it: a new kind of step is
+// a type here and a line in plan.steps.
 type step interface {
 	fmt.Stringer
 	// apply does the step to the world. It reports false when the step is not possible there; what it left

@@ -148,11 +148,21 @@ func (r *Responder) clone() *Responder {
 
 func (e *end) clone() end {
 	c := *e
-	c.Outbox.retained = e.Outbox.retained.clone()
-	c.Inbox.ready = e.Inbox.ready.clone()
-	c.Inbox.buffer = exactClone(e.Inbox.buffer)
+	c.Outbox, c.Inbox = *e.Outbox.clone(), *e.Inbox.clone()
 	c.control = exactClone(e.control)
 	return c
+}
+
+func (o *Outbox) clone() *Outbox {
+	c := *o
+	c.retained = o.retained.clone()
+	return &c
+}
+
+func (in *Inbox) clone() *Inbox {
+	c := *in
+	c.ready, c.buffer = in.ready.clone(), exactClone(in.buffer)
+	return &c
 }
 
 func (q *queue) clone() queue { return queue{items: exactClone(q.items[q.head:])} }

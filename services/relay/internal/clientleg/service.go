@@ -58,11 +58,11 @@ func (s *Service) Connect(st stream) error {
 		return nil // it ended before it began
 	}
 	if err != nil {
-		return s.failed(nil, s.recvError(err))
+		return s.refused("", s.recvError(err))
 	}
 	conn, err := s.open(st, origin, first)
 	if err != nil {
-		return s.failed(nil, err)
+		return s.refused("", err)
 	}
 	ctx, cancel := context.WithCancelCause(st.Context())
 	defer cancel(nil)
@@ -70,7 +70,10 @@ func (s *Service) Connect(st stream) error {
 	w := writer{stream: st, conn: conn, batches: first.GetHello().GetBatches()}
 	err = w.run(ctx)
 	conn.ClientGone("the client's stream ended")
-	return s.failed(conn, err)
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return status.FromContextError(err).Err()
+	}
+	return err
 }
 
 // open places the connection and answers a hello.
@@ -96,20 +99,11 @@ func (s *Service) open(st stream, origin ingress.Origin, first *holdfastv1.Conne
 	return conn, err
 }
 
-// failed counts and logs an error that is the client's fault, and returns it.
-func (s *Service) failed(conn *logical.Connection, err error) error {
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return status.FromContextError(err).Err()
-	}
-	switch reason := wire.ErrorReasonOf(err); reason {
-	case "", "SERVER_LOST", "RELAY_SHUTDOWN", "SERVER_SHUTDOWN", "OPERATOR", "APPLICATION_ERROR", "CLIENT_GONE":
-	default:
+// refused counts and logs an error that is the client's fault, and returns it.
+func (s *Service) refused(connection string, err error) error {
+	if reason := wire.ErrorReasonOf(err); reason != "" {
 		s.counters.Error(reason)
-		id := ""
-		if conn != nil {
-			id = wire.FormatID(conn.ID)
-		}
-		s.log.Warn("client stream refused", "reason", reason, "error", err, "connection", id)
+		s.log.Warn("client stream refused", "reason", reason, "error", err, "connection", connection)
 	}
 	return err
 }
@@ -132,7 +126,7 @@ func (s *Service) read(ctx context.Context, cancel context.CancelCauseFunc, st s
 			return // the writer knows why
 		}
 		if err != nil {
-			cancel(s.recvError(err))
+			cancel(s.refused(wire.FormatID(conn.ID), s.recvError(err)))
 			return
 		}
 		first = false
@@ -177,7 +171,7 @@ func unexpected(format string, args ...any) error {
 	return wire.Errorf(holdfastv1.ErrorReason_ERROR_REASON_UNEXPECTED_MESSAGE, format, args...)
 }
 
-// recvError gives an error of Recv its type.
+// recvError gives an error of Recv its type. For a gRPC message over the limit grpc has told the client already.
 func (s *Service) recvError(err error) error {
 	if status.Code(err) == codes.ResourceExhausted && wire.ErrorReasonOf(err) == "" {
 		return wire.Errorf(holdfastv1.ErrorReason_ERROR_REASON_MESSAGE_TOO_LARGE,

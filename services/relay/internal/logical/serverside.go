@@ -33,7 +33,7 @@ func (c *Connection) Receive(s *serverconn.Conn, raw *holdfastv1.Frame, f orderi
 	}
 	fx := c.effectsLocked()
 	fx.toClient, fx.room = c.end.Inbox.Waiting() > 0, f.Consumed > 0
-	if before != ordering.Settled && c.end.State() == ordering.Settled {
+	if !c.ended && before != ordering.Settled && c.end.State() == ordering.Settled {
 		c.settleLocked(&fx, from, raw.GetReceipt().GetPausedMicros())
 	}
 	if verdict != ordering.Taken {

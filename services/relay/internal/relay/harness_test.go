@@ -51,7 +51,7 @@ type harness struct {
 	wg          sync.WaitGroup
 }
 
-func newHarness(t testing.TB, change func(*config.Config)) *harness {
+func newHarness(t testing.TB, change func(*config.Config), logs ...io.Writer) *harness {
 	t.Helper()
 	cfg := &config.Config{
 		Listen: "in-memory:1", AdminListen: "in-memory:2", RelayID: "relay-1", TrustedNetworks: []string{"127.0.0.0/8"},
@@ -65,7 +65,8 @@ func newHarness(t testing.TB, change func(*config.Config)) *harness {
 		t.Fatal(err)
 	}
 	reader := metric.NewManualReader()
-	r, err := New(cfg, discard(), metric.NewMeterProvider(metric.WithReader(reader)))
+	log := slog.New(slog.NewTextHandler(io.MultiWriter(logs...), nil)) // with no logs it writes nowhere
+	r, err := New(cfg, log, metric.NewMeterProvider(metric.WithReader(reader)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,6 +84,11 @@ func newHarness(t testing.TB, change func(*config.Config)) *harness {
 		h.wg.Wait()
 	}
 	return h
+}
+
+// withApplications sets the applications that the relay serves.
+func withApplications(names ...string) func(*config.Config) {
+	return func(c *config.Config) { c.Applications = names }
 }
 
 func discard() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }

@@ -195,7 +195,7 @@ func (s *Service) serve(st stream, conn *serverconn.Conn) error {
 	return err
 }
 
-// recvError gives an error of Recv its type.
+// recvError gives an error of Recv its type. For a gRPC message over the limit grpc has told the app server already.
 func (s *Service) recvError(err error) error {
 	switch {
 	case errors.Is(err, io.EOF):

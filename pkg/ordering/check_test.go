@@ -1,0 +1,150 @@
+package ordering
+
+import (
+	"fmt"
+	"slices"
+)
+
+// check fails when an invariant that holds in every world does not hold in this one.
+func (w *world) check() error {
+	for _, s := range []side{relay, app} {
+		e := w.end(s)
+		if e == nil {
+			continue
+		}
+		if err := e.check(); err != nil {
+			return fmt.Errorf("%v: %w", s, err)
+		}
+		if peer := w.end(s.peer()); peer != nil && e.Outbox.acked > peer.Inbox.reported {
+			return fmt.Errorf("%v freed through message %d, but %v said only %d", s, e.Outbox.acked, s.peer(), peer.Inbox.reported)
+		}
+	}
+	return nil
+}
+
+func (e *end) check() error {
+	if err := e.Outbox.check(); err != nil {
+		return fmt.Errorf("outbox: %w", err)
+	}
+	if err := e.Inbox.check(); err != nil {
+		return fmt.Errorf("inbox: %w", err)
+	}
+	for i, c := range e.control {
+		for _, d := range e.control[:i] {
+			if c.path == d.path {
+				return fmt.Errorf("%v and %v both wait for path %d", d.frame.Kind, c.frame.Kind, c.path)
+			}
+		}
+	}
+	return nil
+}
+
+func (o *Outbox) check() error {
+	if o.acked > o.sent || o.sent > o.pushed || uint64(o.retained.len()) != o.pushed-o.acked {
+		return fmt.Errorf("acked %d, sent %d, pushed %d, %d retained", o.acked, o.sent, o.pushed, o.retained.len())
+	}
+	sum := cost(o.retained.items[o.retained.head:])
+	if o.bytes != sum || !fits(o.retained.items[o.retained.head:], o.window) {
+		return fmt.Errorf("counts %d bytes of %d in a window of %d", o.bytes, sum, o.window)
+	}
+	return nil
+}
+
+func (in *Inbox) check() error {
+	if in.reported > in.consumed || in.consumed > in.taken || in.taken > in.received ||
+		uint64(in.ready.len()) != in.received-in.taken {
+		return fmt.Errorf("reported %d, consumed %d, taken %d, received %d, %d ready",
+			in.reported, in.consumed, in.taken, in.received, in.ready.len())
+	}
+	waiting := append(in.ready.clone().items, in.buffer...)
+	sum := in.consumedBytes + in.takenBytes + cost(waiting)
+	if in.outstanding != sum || !fits(waiting, in.window) {
+		return fmt.Errorf("counts %d bytes of %d in a window of %d", in.outstanding, sum, in.window)
+	}
+	return nil
+}
+
+// fits reports whether the messages may be outstanding together: all within the window, or a lone one,
+// and what ends the direction beside that.
+func fits(ms []Message, window int) bool {
+	counted := slices.DeleteFunc(slices.Clone(ms), Message.ends)
+	return len(counted) <= 1 || cost(counted) <= window
+}
+
+func cost(ms []Message) int {
+	sum := 0
+	for _, m := range ms {
+		sum += m.Cost()
+	}
+	return sum
+}
+
+// checkRest fails when a world in which only inputs can happen is not at rest: all that was pushed has
+// been delivered and receipted, no handoff is open, and both ends agree where they are.
+func (w *world) checkRest() error {
+	for _, s := range []side{relay, app} {
+		if w.gone[s] {
+			if peer := w.end(s.peer()); peer != nil && !peer.Done() {
+				return fmt.Errorf("%v has gone, but %v is stuck and not done", s, s.peer())
+			}
+			return nil
+		}
+	}
+	if w.app == nil {
+		return fmt.Errorf("stuck before Open arrived")
+	}
+	for _, s := range []side{relay, app} {
+		if err := w.checkDirection(s); err != nil {
+			return err
+		}
+	}
+	return w.checkPlacement()
+}
+
+// checkDirection fails when something that the side pushed is still on its way.
+func (w *world) checkDirection(s side) error {
+	out, in := &w.end(s).Outbox, &w.end(s.peer()).Inbox
+	if n := w.delivered[s.peer()]; uint64(n) != out.pushed {
+		return fmt.Errorf("stuck: %v pushed %d messages, but %v took %d", s, out.pushed, s.peer(), n)
+	}
+	if out.acked != out.pushed || out.paused || in.Owes() || in.outstanding != 0 || len(in.buffer) != 0 {
+		return fmt.Errorf("stuck: of %d messages from %v, %d are acked; outbox paused: %v; %d bytes outstanding, %d held",
+			out.pushed, s, out.acked, out.paused, in.outstanding, len(in.buffer))
+	}
+	return nil
+}
+
+// checkPlacement fails when a handoff is open or the ends do not agree on the placement.
+func (w *world) checkPlacement() error {
+	r, a := w.relay, w.app
+	if r.state != Settled || r.previous != 0 || a.state != Running || a.target != 0 || a.nextEpoch != 0 {
+		return fmt.Errorf("stuck: relay %v, app %v", r.state, a.state)
+	}
+	if want := FirstEpoch + Epoch(w.moves); r.epoch != want || r.inEpoch != want || a.epoch != want {
+		return fmt.Errorf("epochs: relay %v and %v, app %v, want %v", r.epoch, r.inEpoch, a.epoch, want)
+	}
+	if by := relay.wire(r.path); relay.wire(r.inPath) != by || app.wire(a.path) != by {
+		return fmt.Errorf("paths: relay %d and %d, app %d", r.path, r.inPath, a.path)
+	}
+	return nil
+}
+
+// checkEnd fails when a world in which nothing at all can happen has not done its whole plan.
+func (w *world) checkEnd() error {
+	if int(w.moves) != w.plan.moves && !w.gone[relay] {
+		return fmt.Errorf("ended after %d of %d moves", w.moves, w.plan.moves)
+	}
+	for _, s := range []side{relay, app} {
+		e := w.end(s)
+		if e == nil {
+			continue
+		}
+		if n := len(w.plan.messages[s]); e.Outbox.pushed != uint64(n) {
+			return fmt.Errorf("%v could push only %d of %d messages", s, e.Outbox.pushed, n)
+		}
+		if (e.Outbox.Ended() || e.Inbox.Closed()) && !e.Done() {
+			return fmt.Errorf("%v ended without being done", s)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,145 @@
+package ordering
+
+import (
+	"fmt"
+	"os"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// node is a world that was reached: by a step, from another node.
+type node struct {
+	parent int32
+	step   uint8
+}
+
+// explorer searches breadth first, so that the first violation that it finds is one of the shortest.
+type explorer struct {
+	steps []step
+	seen  map[fingerprint]struct{}
+	nodes []node
+	// frontier holds the worlds that were reached last, of the nodes from first on; next those after them.
+	frontier, next []*world
+	first          int32
+	transitions    int
+	ends           int
+	// scratch is the world that a step is tried on.
+	scratch world
+	buf     []byte
+}
+
+// violation is a run that breaks the guarantee.
+type violation struct {
+	run []step
+	err error
+}
+
+func (v *violation) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "counterexample of %d steps:\n", len(v.run))
+	for i, s := range v.run {
+		fmt.Fprintf(&b, "%3d. %v\n", i+1, s)
+	}
+	fmt.Fprintf(&b, "violation: %v", v.err)
+	return b.String()
+}
+
+// explore goes through all that can happen in the plan.
+func explore(p *plan) (*explorer, error) {
+	x := &explorer{steps: p.steps(), seen: make(map[fingerprint]struct{})}
+	x.scratch = *newWorld(p)
+	x.reach(node{})
+	for len(x.next) > 0 {
+		x.first += int32(len(x.frontier))
+		x.frontier, x.next = x.next, nil
+		for i, w := range x.frontier {
+			if err := x.expand(w, x.first+int32(i)); err != nil {
+				return x, err
+			}
+			x.frontier[i] = nil
+		}
+	}
+	return x, nil
+}
+
+// reach adds the scratch world unless an equal one was reached before.
+func (x *explorer) reach(n node) {
+	var key fingerprint
+	key, x.buf = x.scratch.fingerprint(x.buf)
+	if _, ok := x.seen[key]; ok {
+		return
+	}
+	x.seen[key] = struct{}{}
+	x.nodes = append(x.nodes, n)
+	w := x.scratch
+	x.next = append(x.next, &w)
+}
+
+// expand takes every step that is possible in the world of the node.
+func (x *explorer) expand(w *world, id int32) error {
+	rest, final := true, true
+	for i, s := range x.steps {
+		x.scratch = *w
+		ok, err := s.apply(&x.scratch)
+		if err == nil && ok {
+			err = x.scratch.check()
+		}
+		if err != nil {
+			return &violation{append(x.run(id), s), err}
+		}
+		if !ok {
+			continue
+		}
+		x.transitions++
+		rest, final = rest && s.input(), false
+		x.reach(node{id, uint8(i)})
+	}
+	if rest {
+		if err := w.checkRest(); err != nil {
+			return &violation{x.run(id), err}
+		}
+	}
+	if final {
+		x.ends++
+		if err := w.checkEnd(); err != nil {
+			return &violation{x.run(id), err}
+		}
+	}
+	return nil
+}
+
+// run returns the steps that lead to the node.
+func (x *explorer) run(id int32) []step {
+	var run []step
+	for ; id != 0; id = x.nodes[id].parent {
+		run = append(run, x.steps[x.nodes[id].step])
+	}
+	slices.Reverse(run)
+	return run
+}
+
+// TestExplorer is the proof: every interleaving of each plan keeps the guarantee.
+func TestExplorer(t *testing.T) {
+	plans := slices.Concat(fullPlans, reducedPlans)
+	if testing.Short() || os.Getenv(mutantVariable) != "" {
+		plans = reducedPlans
+	}
+	// The worlds are many and short-lived: trade memory for time.
+	percent := debug.SetGCPercent(200)
+	t.Cleanup(func() { debug.SetGCPercent(percent) })
+	for _, p := range plans {
+		t.Run(p.name, func(t *testing.T) {
+			t.Parallel()
+			x, err := explore(&p)
+			t.Logf("%d states, %d transitions, %d ends", len(x.nodes), x.transitions, x.ends)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(x.nodes) < p.floor {
+				t.Errorf("%d states, want at least %d: the plan lost some of its worlds", len(x.nodes), p.floor)
+			}
+		})
+	}
+}

@@ -1,0 +1,118 @@
+package app
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/alecthomas/kong"
+)
+
+const description = `The sample app server of holdfast: an application that echoes and counts.
+
+Example:
+  appserver --relays ingress-a:8080,ingress-b:8080 --server-id sample-1
+
+Every flag can be given as an environment variable too.`
+
+// Config is what the flags and the environment say.
+type Config struct {
+	Relays              []string      `default:"127.0.0.1:7400" help:"Where the relay is reached, HOST:PORT through each ingress; comma separated or repeated."`
+	ConnectionsPerRelay int           `default:"1" help:"Server connections for each of --relays, 1 to 16."`
+	ServerID            string        `name:"server-id" default:"${hostname}" help:"Names this app server over restarts."`
+	InstanceID          string        `name:"instance-id" placeholder:"RANDOM" help:"Names this process; leave it out to have it drawn at random."`
+	Application         string        `default:"echo" help:"The application that clients ask for."`
+	Listen              string        `default:"127.0.0.1:7410" help:"Where to serve gRPC health and reflection."`
+	ShutdownGrace       time.Duration `default:"10s" help:"For how long a shutdown waits for connections to end."`
+	LogFormat           string        `default:"json" enum:"json,text" help:"json or text."`
+	LogLevel            string        `default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
+}
+
+const (
+	maxConnectionsPerRelay = 16
+	maxName                = 128
+	maxShutdownGrace       = time.Hour
+)
+
+// errHelp says that help was asked for and printed.
+var errHelp = errors.New("help was printed")
+
+// Parse reads the arguments and the environment. Help goes to out.
+func Parse(args []string, out io.Writer) (Config, error) {
+	hostname, err := os.Hostname()
+	if err != nil {
+		hostname = "appserver"
+	}
+	var c Config
+	helped := false
+	parser, err := kong.New(
+		&c, kong.Name("appserver"), kong.Description(description), kong.Vars{"hostname": hostname},
+		kong.DefaultEnvars("HOLDFAST"), kong.Writers(out, out), kong.Exit(func(int) { helped = true }),
+	)
+	if err != nil {
+		return Config{}, err
+	}
+	_, err = parser.Parse(args)
+	if helped {
+		return Config{}, errHelp
+	}
+	if err == nil {
+		err = c.check()
+	}
+	if err != nil {
+		return Config{}, fmt.Errorf("%w (see appserver --help)", err)
+	}
+	if c.InstanceID == "" {
+		c.InstanceID = rand.Text()
+	}
+	return c, nil
+}
+
+func (c *Config) check() error {
+	errs := []error{
+		checkName("--server-id", c.ServerID),
+		checkName("--application", c.Application),
+		checkAddress("--listen", c.Listen, 0),
+	}
+	if c.InstanceID != "" {
+		errs = append(errs, checkName("--instance-id", c.InstanceID))
+	}
+	if len(c.Relays) == 0 {
+		errs = append(errs, errors.New("--relays: is empty; give one HOST:PORT or more"))
+	}
+	for _, relay := range c.Relays {
+		errs = append(errs, checkAddress("--relays", relay, 1))
+	}
+	if n := c.ConnectionsPerRelay; n < 1 || n > maxConnectionsPerRelay {
+		errs = append(errs, fmt.Errorf("--connections-per-relay: %d is not allowed; 1 to %d is", n, maxConnectionsPerRelay))
+	}
+	if d := c.ShutdownGrace; d < 0 || d > maxShutdownGrace {
+		errs = append(errs, fmt.Errorf("--shutdown-grace: %s is not allowed; 0s to %s is", d, maxShutdownGrace))
+	}
+	return errors.Join(errs...)
+}
+
+func checkName(flag, value string) error {
+	if value == "" || len(value) > maxName || strings.ContainsFunc(value, badInName) {
+		return fmt.Errorf("%s: %q is not allowed; 1 to %d bytes of printable characters with no space are", flag, value, maxName)
+	}
+	return nil
+}
+
+func badInName(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }
+
+// checkAddress checks for HOST:PORT; port 0 means a free one and is for listening only.
+func checkAddress(flag, value string, lowest int) error {
+	_, port, err := net.SplitHostPort(value)
+	if n, portErr := strconv.Atoi(port); err != nil || portErr != nil || n < lowest || n > 65535 {
+		return fmt.Errorf("%s: %q is not allowed; HOST:PORT with a port from %d to 65535 is", flag, value, lowest)
+	}
+	return nil
+}
