@@ -40,18 +40,48 @@ func (loopbackConn) RemoteAddr() net.Addr {
 	return net.TCPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.1:1"))
 }
 
-// harness is a relay on in-memory listeners.
+// listener is a listener and the way to dial it.
+type listener struct {
+	net.Listener
+	dial func(context.Context) (net.Conn, error)
+}
+
+// inMemory returns a listener that works inside a synctest bubble.
+func inMemory() listener {
+	l := bufconn.Listen(256 << 10)
+	return listener{loopback{l}, l.DialContext}
+}
+
+// onLoopback returns a real one.
+func onLoopback(t testing.TB) listener {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return listener{l, func(ctx context.Context) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "tcp", l.Addr().String())
+	}}
+}
+
+// harness is a relay with its listeners.
 type harness struct {
 	t           testing.TB
 	relay       *Relay
-	application *bufconn.Listener
-	operators   *bufconn.Listener
+	application listener
+	operators   listener
 	reader      *metric.ManualReader
 	stop        func()
 	wg          sync.WaitGroup
 }
 
+// newHarness starts a relay on in-memory listeners.
 func newHarness(t testing.TB, change func(*config.Config), logs ...io.Writer) *harness {
+	t.Helper()
+	return startHarness(t, inMemory(), inMemory(), change, logs...)
+}
+
+func startHarness(t testing.TB, application, operators listener, change func(*config.Config), logs ...io.Writer) *harness {
 	t.Helper()
 	cfg := &config.Config{
 		Listen: "in-memory:1", AdminListen: "in-memory:2", RelayID: "relay-1", TrustedNetworks: []string{"127.0.0.0/8"},
@@ -70,12 +100,10 @@ func newHarness(t testing.TB, change func(*config.Config), logs ...io.Writer) *h
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &harness{
-		t: t, relay: r, application: bufconn.Listen(256 << 10), operators: bufconn.Listen(64 << 10), reader: reader,
-	}
+	h := &harness{t: t, relay: r, application: application, operators: operators, reader: reader}
 	ctx, cancel := context.WithCancel(context.Background())
 	h.wg.Go(func() {
-		if err := r.Serve(ctx, loopback{h.application}, loopback{h.operators}); err != nil {
+		if err := r.Serve(ctx, application, operators); err != nil {
 			t.Errorf("serving: %v", err)
 		}
 	})
@@ -94,10 +122,10 @@ func withApplications(names ...string) func(*config.Config) {
 func discard() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
 
 // dial returns options that lead to the listener through an ingress of that name; none when it is empty.
-func dial(l *bufconn.Listener, ingress string) []grpc.DialOption {
+func dial(l listener, ingress string) []grpc.DialOption {
 	options := []grpc.DialOption{
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return l.DialContext(ctx) }),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return l.dial(ctx) }),
 	}
 	if ingress != "" {
 		options = append(options, grpc.WithStreamInterceptor(func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn,
@@ -109,7 +137,7 @@ func dial(l *bufconn.Listener, ingress string) []grpc.DialOption {
 	return options
 }
 
-func (h *harness) conn(l *bufconn.Listener, ingress string) *grpc.ClientConn {
+func (h *harness) conn(l listener, ingress string) *grpc.ClientConn {
 	h.t.Helper()
 	cc, err := grpc.NewClient("passthrough:///relay", dial(l, ingress)...)
 	if err != nil {
