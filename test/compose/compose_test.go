@@ -1,0 +1,126 @@
+// Package compose_test runs the deployment of docker-compose.yml on a real Docker engine: the same compose
+// file, the same Dockerfile, and the reload that deploy/README.md documents.
+package compose_test
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const (
+	clients    = 20 // as docker-compose.yml starts
+	appServers = 2
+)
+
+func TestComposeUp(t *testing.T) {
+	if testing.Short() {
+		t.Skip("SKIPPED: the compose deployment takes minutes, and -short was given")
+	}
+	ctx := bounded(t)
+	d := newDeployment(ctx, t)
+	d.prepareImages(ctx)
+	d.up(ctx)
+	d.waitHealthy(ctx)
+	d.waitServers(ctx)
+	d.waitClients(ctx)
+
+	moved := d.reloadIngressA(ctx)
+	d.waitServers(ctx)
+	d.checkStillThere(ctx, moved)
+
+	checkReport(t, d.stopClients(ctx))
+}
+
+// reloadIngressA is the documented reload. It returns the connections that had to be moved for it.
+func (d *deployment) reloadIngressA(ctx context.Context) []string {
+	d.t.Helper()
+	var toMove []string
+	for _, c := range d.connections(ctx) {
+		if c.ClientIngress != "a" && c.ServerIngress == "a" {
+			toMove = append(toMove, c.ID)
+		}
+	}
+	if len(toMove) == 0 {
+		d.t.Fatal("no client of ingress b runs over a server connection of ingress a: nothing to move")
+	}
+
+	d.mustCompose(ctx, "exec", "-T", "relay", "holdfast", "reload", "a")
+	d.checkOffIngressA(ctx, toMove)
+	old := d.nginxWorkers(ctx, "ingress-a")
+	d.mustCompose(ctx, "exec", "-T", "ingress-a", "nginx", "-s", "reload")
+	d.eventually(ctx, "the old workers of ingress a are gone", func() (bool, string) {
+		now := d.nginxWorkers(ctx, "ingress-a")
+		left := slices.DeleteFunc(slices.Clone(old), func(pid string) bool { return !slices.Contains(now, pid) })
+		return len(left) == 0, "left: " + strings.Join(left, " ")
+	})
+	d.mustCompose(ctx, "exec", "-T", "relay", "holdfast", "complete", "a")
+	d.t.Logf("ingress a reloaded, %d connections moved off it before", len(toMove))
+	return toMove
+}
+
+func (d *deployment) checkOffIngressA(ctx context.Context, ids []string) {
+	d.t.Helper()
+	now := d.connectionsByID(ctx)
+	for _, id := range ids {
+		if c, ok := now[id]; !ok || c.ServerIngress != "b" {
+			d.t.Errorf("connection %s after the reload command: %+v (there: %t), want server ingress b", id, c, ok)
+		}
+	}
+}
+
+func (d *deployment) checkStillThere(ctx context.Context, ids []string) {
+	d.t.Helper()
+	now := d.connectionsByID(ctx)
+	for _, id := range ids {
+		if _, ok := now[id]; !ok {
+			d.t.Errorf("connection %s of ingress b did not outlive the reload of ingress a", id)
+		}
+	}
+}
+
+// waitServers waits until every app server is attached through both ingresses.
+func (d *deployment) waitServers(ctx context.Context) {
+	d.t.Helper()
+	d.eventually(ctx, "every app server is attached through both ingresses", func() (bool, string) {
+		paths := map[string]bool{}
+		for _, s := range d.servers(ctx) {
+			paths[s.ServerID+" through "+s.Ingress] = true
+		}
+		return len(paths) == 2*appServers, strings.Join(slices.Sorted(maps.Keys(paths)), ", ")
+	})
+}
+
+func (d *deployment) waitClients(ctx context.Context) {
+	d.t.Helper()
+	d.eventually(ctx, "all clients are connected", func() (bool, string) {
+		n := len(d.connections(ctx))
+		return n == clients, strconv.Itoa(n)
+	})
+}
+
+func checkReport(t *testing.T, r report) {
+	t.Helper()
+	t.Logf("final report: %+v", r)
+	for name, n := range map[string]json.Number{
+		"lost": r.Lost, "doubled": r.Doubled, "reordered": r.Reordered, "corrupted": r.Corrupted,
+	} {
+		if n != "0" {
+			t.Errorf("%s: %q messages, want 0", name, n)
+		}
+	}
+	if r.Sent <= 0 || r.Received <= 0 {
+		t.Errorf("sent %d, received %d: no traffic", r.Sent, r.Received)
+	}
+	b := slices.IndexFunc(r.ByIngress, func(i ingressReport) bool { return i.Ingress == "b" })
+	if b < 0 || r.ByIngress[b].Clients <= 0 {
+		t.Fatalf("no client of ingress b in the report: %+v", r.ByIngress)
+	}
+	if n := r.ByIngress[b].Disconnected; n != "0" {
+		t.Errorf("clients of ingress b that were disconnected: %q, want 0", n)
+	}
+}

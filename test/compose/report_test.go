@@ -1,0 +1,110 @@
+package compose_test
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+)
+
+// report is the last thing that "holdfast traffic --output json" prints. What has to be 0 is a json.Number,
+// as that is empty when the report does not say it.
+type report struct {
+	Sent      int64           `json:"sent"`
+	Received  int64           `json:"received"`
+	Lost      json.Number     `json:"lost"`
+	Doubled   json.Number     `json:"doubled"`
+	Reordered json.Number     `json:"reordered"`
+	Corrupted json.Number     `json:"corrupted"`
+	ByIngress []ingressReport `json:"by_ingress"`
+}
+
+type ingressReport struct {
+	Ingress      string      `json:"ingress"`
+	Clients      int64       `json:"clients"`
+	Disconnected json.Number `json:"disconnected"`
+	Moved        int64       `json:"moved"`
+}
+
+// connection is one line of "holdfast list clients --output json".
+type connection struct {
+	ID            string `json:"connection_id"`
+	ClientIngress string `json:"client_ingress"`
+	ServerIngress string `json:"server_ingress"`
+}
+
+// server is one line of "holdfast list servers --output json".
+type server struct {
+	ServerID string `json:"server_id"`
+	Ingress  string `json:"ingress"`
+}
+
+func (d *deployment) connections(ctx context.Context) []connection {
+	d.t.Helper()
+	var list struct {
+		Connections []connection `json:"client_connections"`
+	}
+	d.list(ctx, "clients", &list)
+	return list.Connections
+}
+
+func (d *deployment) connectionsByID(ctx context.Context) map[string]connection {
+	d.t.Helper()
+	byID := map[string]connection{}
+	for _, c := range d.connections(ctx) {
+		byID[c.ID] = c
+	}
+	return byID
+}
+
+func (d *deployment) servers(ctx context.Context) []server {
+	d.t.Helper()
+	var list struct {
+		Servers []server `json:"server_connections"`
+	}
+	d.list(ctx, "servers", &list)
+	return list.Servers
+}
+
+func (d *deployment) list(ctx context.Context, what string, into any) {
+	d.t.Helper()
+	out := d.mustCompose(ctx, "exec", "-T", "relay", "holdfast", "list", what, "--output", "json")
+	if err := json.Unmarshal([]byte(out), into); err != nil {
+		d.t.Fatalf("list %s: %v in:\n%s", what, err, out)
+	}
+}
+
+// stopClients ends the load client as an operator would, and reads what it says at the end.
+func (d *deployment) stopClients(ctx context.Context) report {
+	d.t.Helper()
+	id := d.container(ctx, "clients")
+	d.mustCompose(ctx, "stop", "clients") // SIGTERM
+	if code := d.must(ctx, "docker", "inspect", "--format", "{{.State.ExitCode}}", id); code != "0" {
+		d.t.Errorf("clients: exit code %s, want 0", code)
+	}
+	out := d.must(ctx, "docker", "logs", id)
+	r, ok := lastReport(out)
+	if !ok {
+		d.t.Fatalf("clients: no final report in:\n%s", tail(out, 20))
+	}
+	return r
+}
+
+// lastReport finds the last JSON object, which may stand on several lines, after other lines.
+func lastReport(out string) (report, bool) {
+	for start := len(out); start > 0; {
+		start = strings.LastIndex("\n"+out[:start], "\n{")
+		if start < 0 {
+			break
+		}
+		var r report
+		if json.NewDecoder(strings.NewReader(out[start:])).Decode(&r) == nil {
+			return r, true
+		}
+	}
+	return report{}, false
+}
+
+func tail(text string, lines int) string {
+	all := strings.Split(strings.TrimSpace(text), "\n")
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
+}
