@@ -82,10 +82,7 @@ func (x *explorer) expand(w *world, id int32) error {
 	rest, final := true, true
 	for i, s := range x.steps {
 		x.scratch = *w
-		ok, err := s.apply(&x.scratch)
-		if err == nil && ok {
-			err = x.scratch.check()
-		}
+		ok, err := x.try(s)
 		if err != nil {
 			return &violation{append(x.run(id), s), err}
 		}
@@ -108,6 +105,19 @@ func (x *explorer) expand(w *world, id int32) error {
 		}
 	}
 	return nil
+}
+
+// try takes the step in the scratch world. A panic is a violation like any other.
+func (x *explorer) try(s step) (ok bool, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	if ok, err = s.apply(&x.scratch); ok && err == nil {
+		err = x.scratch.check()
+	}
+	return ok, err
 }
 
 // run returns the steps that lead to the node.

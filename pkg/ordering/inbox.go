@@ -75,6 +75,8 @@ func (in *Inbox) admit(seq, last uint64, m Message) (bool, error) {
 		return false, breach(RuleGap, "message %d came after message %d", seq, last)
 	case in.ended != 0 && seq > in.endedAt && (in.ended == Close || m.Kind != Close):
 		return false, breach(RuleAfterClose, "message %d (%v) came after a %v", seq, m.Kind, in.ended)
+	case m.ends() && in.endsTooEarly(seq, m):
+		return false, breach(RuleAfterClose, "message %d (%v) has messages after it in the buffer, through %d", seq, m.Kind, in.buffered)
 	}
 	if m.ends() {
 		if seq > in.endedAt {
@@ -86,6 +88,15 @@ func (in *Inbox) admit(seq, last uint64, m Message) (bool, error) {
 	}
 	in.outstanding += m.Cost()
 	return true, nil
+}
+
+// endsTooEarly reports whether the buffer holds what must not follow the message: anything after a Close, anything
+// but a Close after a HalfClose.
+func (in *Inbox) endsTooEarly(seq uint64, m Message) bool {
+	if len(in.buffer) == 0 || seq >= in.buffered {
+		return false
+	}
+	return m.Kind == Close || in.ended != Close || in.endedAt != seq+1
 }
 
 // Take gives out the next message in order.
@@ -105,7 +116,8 @@ func (in *Inbox) Consume() bool {
 	in.consumed = in.taken
 	in.consumedBytes += in.takenBytes
 	in.takenBytes = 0
-	return in.consumedBytes*2 >= in.window || (in.ended == Close && in.consumed == in.received)
+	closeUnsaid := in.ended == Close && in.consumed == in.endedAt && in.reported < in.consumed
+	return in.consumedBytes*2 >= in.window || closeUnsaid
 }
 
 // Owes reports whether there is something to say in a receipt.

@@ -1,8 +1,6 @@
 package ordering
 
-import (
-	"testing"
-)
+import "testing"
 
 func newInbox(window int) *Inbox { return &Inbox{window: window} }
 
@@ -32,62 +30,65 @@ func (a arrival) apply(t *testing.T, in *Inbox) {
 	}
 }
 
+// arrivalCase is what arrives at an inbox with a window of 200 bytes.
+type arrivalCase struct {
+	name     string
+	arrivals []arrival
+	// received and held are the counts at the end.
+	received uint64
+	held     int
+}
+
+var arrivalCases = []arrivalCase{
+	{"in order", []arrival{{seq: 1, fresh: true}, {seq: 2, fresh: true}}, 2, 0},
+	{"number 0", []arrival{{seq: 0}, {held: true, seq: 0}}, 0, 0},
+	{"duplicates", []arrival{{seq: 1, fresh: true}, {seq: 1}, {seq: 2, fresh: true}, {seq: 1}}, 2, 0},
+	{"a gap", []arrival{{seq: 2, rule: RuleGap}, {seq: 1, fresh: true}, {seq: 3, rule: RuleGap}}, 1, 0},
+	{"over the window", []arrival{
+		{seq: 1, m: sized(36), fresh: true}, {seq: 2, m: sized(37), rule: RuleWindow}, {seq: 2, m: sized(36), fresh: true},
+	}, 2, 0},
+	{"a lone large message", []arrival{{seq: 1, m: sized(1000), fresh: true}, {seq: 2, rule: RuleWindow}}, 1, 0},
+	{"ends pass a full window", []arrival{
+		{seq: 1, m: sized(136), fresh: true}, {seq: 2, m: halfClose, fresh: true}, {seq: 3, m: closing, fresh: true},
+	}, 3, 0},
+	{"after a HalfClose", []arrival{
+		{seq: 1, m: halfClose, fresh: true},
+		{seq: 2, rule: RuleAfterClose},
+		{seq: 2, m: halfClose, rule: RuleAfterClose},
+		{seq: 2, m: closing, fresh: true},
+	}, 2, 0},
+	{"after a Close", []arrival{
+		{seq: 1, m: closing, fresh: true}, {seq: 1, m: closing}, {seq: 2, rule: RuleAfterClose}, {seq: 2, m: closing, rule: RuleAfterClose},
+	}, 1, 0},
+	{"the buffer opens with a gap and has none itself", []arrival{
+		{held: true, seq: 3, fresh: true},
+		{held: true, seq: 5, rule: RuleGap},
+		{held: true, seq: 4, fresh: true},
+		{held: true, seq: 3},
+		{held: true, seq: 4},
+	}, 0, 2},
+	{"the buffer takes nothing that was received", []arrival{{seq: 1, fresh: true}, {held: true, seq: 1}, {held: true, seq: 2, fresh: true}}, 1, 1},
+	{"old messages arrive beside the buffer", []arrival{
+		{held: true, seq: 3, fresh: true}, {seq: 1, fresh: true}, {seq: 1}, {seq: 2, fresh: true}, {held: true, seq: 4, rule: RuleWindow},
+	}, 2, 1},
+	{"old messages pass a Close in the buffer", []arrival{
+		{held: true, seq: 3, m: closing, fresh: true}, {seq: 1, m: sized(36), fresh: true}, {seq: 2, m: sized(36), fresh: true},
+	}, 2, 1},
+	{"a lone large message passes a Close in the buffer", []arrival{
+		{held: true, seq: 2, m: closing, fresh: true}, {seq: 1, m: sized(1000), fresh: true},
+	}, 1, 1},
+	{"a HalfClose passes a Close in the buffer", []arrival{
+		{held: true, seq: 2, m: closing, fresh: true}, {held: true, seq: 3, rule: RuleAfterClose}, {seq: 1, m: halfClose, fresh: true},
+	}, 1, 1},
+	{"only a Close follows a HalfClose in the buffer", []arrival{
+		{held: true, seq: 2, m: halfClose, fresh: true}, {held: true, seq: 3, rule: RuleAfterClose}, {held: true, seq: 3, m: closing, fresh: true},
+	}, 0, 2},
+}
+
 func TestInboxArrivals(t *testing.T) {
-	halfClose, closing := Message{Kind: HalfClose}, Message{Kind: Close}
-	const window = 200
-	for _, c := range []struct {
-		name     string
-		arrivals []arrival
-		// received and held are the counts at the end.
-		received uint64
-		held     int
-	}{
-		{"in order", []arrival{{seq: 1, fresh: true}, {seq: 2, fresh: true}}, 2, 0},
-		{"number 0", []arrival{{seq: 0}, {held: true, seq: 0}}, 0, 0},
-		{"duplicates", []arrival{{seq: 1, fresh: true}, {seq: 1}, {seq: 2, fresh: true}, {seq: 1}}, 2, 0},
-		{"a gap", []arrival{{seq: 2, rule: RuleGap}, {seq: 1, fresh: true}, {seq: 3, rule: RuleGap}}, 1, 0},
-		{"over the window", []arrival{
-			{seq: 1, m: sized(36), fresh: true}, {seq: 2, m: sized(37), rule: RuleWindow}, {seq: 2, m: sized(36), fresh: true},
-		}, 2, 0},
-		{"a lone large message", []arrival{{seq: 1, m: sized(1000), fresh: true}, {seq: 2, rule: RuleWindow}}, 1, 0},
-		{"ends pass a full window", []arrival{
-			{seq: 1, m: sized(136), fresh: true}, {seq: 2, m: halfClose, fresh: true}, {seq: 3, m: closing, fresh: true},
-		}, 3, 0},
-		{"after a HalfClose", []arrival{
-			{seq: 1, m: halfClose, fresh: true},
-			{seq: 2, rule: RuleAfterClose},
-			{seq: 2, m: halfClose, rule: RuleAfterClose},
-			{seq: 2, m: closing, fresh: true},
-		}, 2, 0},
-		{"after a Close", []arrival{
-			{seq: 1, m: closing, fresh: true}, {seq: 1, m: closing}, {seq: 2, rule: RuleAfterClose}, {seq: 2, m: closing, rule: RuleAfterClose},
-		}, 1, 0},
-		{"the buffer opens with a gap and has none itself", []arrival{
-			{held: true, seq: 3, fresh: true},
-			{held: true, seq: 5, rule: RuleGap},
-			{held: true, seq: 4, fresh: true},
-			{held: true, seq: 3},
-			{held: true, seq: 4},
-		}, 0, 2},
-		{"the buffer takes nothing that was received", []arrival{{seq: 1, fresh: true}, {held: true, seq: 1}, {held: true, seq: 2, fresh: true}}, 1, 1},
-		{"old messages arrive beside the buffer", []arrival{
-			{held: true, seq: 3, fresh: true}, {seq: 1, fresh: true}, {seq: 1}, {seq: 2, fresh: true}, {held: true, seq: 4, rule: RuleWindow},
-		}, 2, 1},
-		{"old messages pass a Close in the buffer", []arrival{
-			{held: true, seq: 3, m: closing, fresh: true}, {seq: 1, m: sized(36), fresh: true}, {seq: 2, m: sized(36), fresh: true},
-		}, 2, 1},
-		{"a lone large message passes a Close in the buffer", []arrival{
-			{held: true, seq: 2, m: closing, fresh: true}, {seq: 1, m: sized(1000), fresh: true},
-		}, 1, 1},
-		{"a HalfClose passes a Close in the buffer", []arrival{
-			{held: true, seq: 2, m: closing, fresh: true}, {held: true, seq: 3, rule: RuleAfterClose}, {seq: 1, m: halfClose, fresh: true},
-		}, 1, 1},
-		{"only a Close follows a HalfClose in the buffer", []arrival{
-			{held: true, seq: 2, m: halfClose, fresh: true}, {held: true, seq: 3, rule: RuleAfterClose}, {held: true, seq: 3, m: closing, fresh: true},
-		}, 0, 2},
-	} {
+	for _, c := range arrivalCases {
 		t.Run(c.name, func(t *testing.T) {
-			in := newInbox(window)
+			in := newInbox(200)
 			for _, a := range c.arrivals {
 				a.apply(t, in)
 			}
@@ -230,5 +231,30 @@ func TestInboxClosed(t *testing.T) {
 	arrival{seq: 2, m: Message{Kind: Close}, fresh: true}.apply(t, in)
 	if !in.Closed() {
 		t.Error("not closed by a Close")
+	}
+}
+
+// A faulty peer ends its direction via the previous path though it has sent more via the target.
+func TestEndBeforeBufferedMessagesIsRefused(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		held   Message
+		end    Message
+		broken bool
+	}{
+		{"Close before a message", Message{Kind: Binary}, Message{Kind: Close}, true},
+		{"HalfClose before a message", Message{Kind: Binary}, Message{Kind: HalfClose}, true},
+		{"HalfClose before a Close", Message{Kind: Close}, Message{Kind: HalfClose}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			in := Inbox{window: 1000}
+			if _, err := in.hold(2, c.held); err != nil {
+				t.Fatal(err)
+			}
+			_, err := in.accept(1, c.end)
+			if broken := err != nil; broken != c.broken {
+				t.Errorf("error %v, want one: %v", err, c.broken)
+			}
+		})
 	}
 }

@@ -5,63 +5,69 @@ import (
 	"testing"
 )
 
+func withAck(epoch Epoch) Frame { return Frame{Kind: MigrateWithAck, Epoch: epoch} }
+
+// initiatorCase is a frame in a state, what becomes of it, and the state after.
+type initiatorCase struct {
+	name    string
+	in      func(*testing.T) *Initiator
+	path    Path
+	frame   Frame
+	verdict Verdict
+	rule    Rule
+	state   InitiatorState
+}
+
+var initiatorCases = []initiatorCase{
+	{"opening: data settles", opening, pathA, data(epoch1, 1), Taken, 0, Settled},
+	{"opening: a receipt settles", opening, pathA, receipt(epoch1, 0), Taken, 0, Settled},
+	{"opening: data by another path", opening, pathB, data(epoch1, 1), WrongPath, 0, Opening},
+	{"opening: a gap", opening, pathA, data(epoch1, 2), 0, RuleGap, Opening},
+	{"opening: WithAck", opening, pathA, withAck(epoch1), 0, RuleOrder, Opening},
+
+	{"settled: data", settled, pathA, data(epoch1, 1), Taken, 0, Settled},
+	{"settled: a gap", settled, pathA, data(epoch1, 2), 0, RuleGap, Settled},
+	{"settled: data by another path", settled, pathB, data(epoch1, 1), WrongPath, 0, Settled},
+	{"settled: data of the past", settled, pathA, data(epoch1-1, 1), StaleEpoch, 0, Settled},
+	{"settled: data of the future", settled, pathA, data(epoch2, 1), 0, RuleEpoch, Settled},
+	{"settled: a receipt of the future", settled, pathA, receipt(epoch2, 0), 0, RuleEpoch, Settled},
+	{"settled: a receipt for what was never sent", settled, pathA, receipt(epoch1, 1), 0, RuleReceipt, Settled},
+	{"settled: one by another path", settled, pathB, receipt(epoch1, 1), 0, RuleReceipt, Settled},
+	{"settled: one that rides", settled, pathA, withReceipt(data(epoch1, 1), 1), 0, RuleReceipt, Settled},
+	{"settled: WithAck", settled, pathA, withAck(epoch1), 0, RuleOrder, Settled},
+	{"settled: WithAck of the past", settled, pathA, withAck(epoch1 - 1), StaleEpoch, 0, Settled},
+	{"settled: WithAck of the future", settled, pathA, withAck(epoch2), 0, RuleEpoch, Settled},
+	{"settled: Open", settled, pathA, Frame{Kind: Open, Epoch: epoch1}, 0, RuleOrder, Settled},
+	{"settled: Migrate", settled, pathB, Frame{Kind: Migrate, Epoch: epoch1}, 0, RuleOrder, Settled},
+	{"settled: Ack", settled, pathA, Frame{Kind: Ack, Epoch: epoch1}, 0, RuleOrder, Settled},
+	{"settled: no kind", settled, pathA, Frame{Epoch: epoch1}, 0, RuleOrder, Settled},
+
+	{"migrating: data of the old epoch", migrating, pathA, data(epoch1, 1), Taken, 0, Migrating},
+	{"migrating: a gap", migrating, pathA, data(epoch1, 2), 0, RuleGap, Migrating},
+	{"migrating: the old epoch by the target", migrating, pathB, data(epoch1, 1), WrongPath, 0, Migrating},
+	{"migrating: the new epoch before WithAck", migrating, pathB, data(epoch2, 1), 0, RuleOrder, Migrating},
+	{"migrating: the new epoch by the previous", migrating, pathA, data(epoch2, 1), 0, RuleOrder, Migrating},
+	{"migrating: a receipt does not confirm", migrating, pathB, receipt(epoch2, 0), Taken, 0, Migrating},
+	{"migrating: WithAck", migrating, pathA, withAck(epoch2), Taken, 0, Confirming},
+	{"migrating: WithAck by the target", migrating, pathB, withAck(epoch2), 0, RuleOrder, Migrating},
+	{"migrating: WithAck by a third path", migrating, pathC, withAck(epoch2), 0, RuleOrder, Migrating},
+	{"migrating: WithAck of the past", migrating, pathA, withAck(epoch1), StaleEpoch, 0, Migrating},
+	{"migrating: WithAck of the future", migrating, pathA, withAck(epoch3), 0, RuleEpoch, Migrating},
+
+	{"confirming: data of the new epoch", confirming, pathB, data(epoch2, 1), Taken, 0, Confirming},
+	{"confirming: a gap", confirming, pathB, data(epoch2, 2), 0, RuleGap, Confirming},
+	{"confirming: the new epoch by the previous", confirming, pathA, data(epoch2, 1), WrongPath, 0, Confirming},
+	{"confirming: the old epoch", confirming, pathA, data(epoch1, 1), StaleEpoch, 0, Confirming},
+	{"confirming: the receipt settles", confirming, pathB, receipt(epoch2, 0), Taken, 0, Settled},
+	{"confirming: a receipt by the previous does not", confirming, pathA, receipt(epoch2, 0), Taken, 0, Confirming},
+	{"confirming: nor one of the old epoch", confirming, pathA, receipt(epoch1, 0), Taken, 0, Confirming},
+	{"confirming: a bad receipt", confirming, pathB, receipt(epoch2, 1), 0, RuleReceipt, Confirming},
+	{"confirming: WithAck again", confirming, pathA, withAck(epoch2), 0, RuleOrder, Confirming},
+}
+
 // Every frame that matters in every state: what becomes of it, and the state after.
 func TestInitiatorReceive(t *testing.T) {
-	withAck := func(epoch Epoch) Frame { return Frame{Kind: MigrateWithAck, Epoch: epoch} }
-	for _, c := range []struct {
-		name    string
-		in      func(*testing.T) *Initiator
-		path    Path
-		frame   Frame
-		verdict Verdict
-		rule    Rule
-		state   InitiatorState
-	}{
-		{"opening: data settles", opening, pathA, data(epoch1, 1), Taken, 0, Settled},
-		{"opening: a receipt settles", opening, pathA, receipt(epoch1, 0), Taken, 0, Settled},
-		{"opening: data by another path", opening, pathB, data(epoch1, 1), WrongPath, 0, Opening},
-		{"opening: a gap", opening, pathA, data(epoch1, 2), 0, RuleGap, Opening},
-		{"opening: WithAck", opening, pathA, withAck(epoch1), 0, RuleOrder, Opening},
-
-		{"settled: data", settled, pathA, data(epoch1, 1), Taken, 0, Settled},
-		{"settled: a gap", settled, pathA, data(epoch1, 2), 0, RuleGap, Settled},
-		{"settled: data by another path", settled, pathB, data(epoch1, 1), WrongPath, 0, Settled},
-		{"settled: data of the past", settled, pathA, data(epoch1-1, 1), StaleEpoch, 0, Settled},
-		{"settled: data of the future", settled, pathA, data(epoch2, 1), 0, RuleEpoch, Settled},
-		{"settled: a receipt of the future", settled, pathA, receipt(epoch2, 0), 0, RuleEpoch, Settled},
-		{"settled: a receipt for what was never sent", settled, pathA, receipt(epoch1, 1), 0, RuleReceipt, Settled},
-		{"settled: one by another path", settled, pathB, receipt(epoch1, 1), 0, RuleReceipt, Settled},
-		{"settled: one that rides", settled, pathA, withReceipt(data(epoch1, 1), 1), 0, RuleReceipt, Settled},
-		{"settled: WithAck", settled, pathA, withAck(epoch1), 0, RuleOrder, Settled},
-		{"settled: WithAck of the past", settled, pathA, withAck(epoch1 - 1), StaleEpoch, 0, Settled},
-		{"settled: WithAck of the future", settled, pathA, withAck(epoch2), 0, RuleEpoch, Settled},
-		{"settled: Open", settled, pathA, Frame{Kind: Open, Epoch: epoch1}, 0, RuleOrder, Settled},
-		{"settled: Migrate", settled, pathB, Frame{Kind: Migrate, Epoch: epoch1}, 0, RuleOrder, Settled},
-		{"settled: Ack", settled, pathA, Frame{Kind: Ack, Epoch: epoch1}, 0, RuleOrder, Settled},
-		{"settled: no kind", settled, pathA, Frame{Epoch: epoch1}, 0, RuleOrder, Settled},
-
-		{"migrating: data of the old epoch", migrating, pathA, data(epoch1, 1), Taken, 0, Migrating},
-		{"migrating: a gap", migrating, pathA, data(epoch1, 2), 0, RuleGap, Migrating},
-		{"migrating: the old epoch by the target", migrating, pathB, data(epoch1, 1), WrongPath, 0, Migrating},
-		{"migrating: the new epoch before WithAck", migrating, pathB, data(epoch2, 1), 0, RuleOrder, Migrating},
-		{"migrating: the new epoch by the previous", migrating, pathA, data(epoch2, 1), 0, RuleOrder, Migrating},
-		{"migrating: a receipt does not confirm", migrating, pathB, receipt(epoch2, 0), Taken, 0, Migrating},
-		{"migrating: WithAck", migrating, pathA, withAck(epoch2), Taken, 0, Confirming},
-		{"migrating: WithAck by the target", migrating, pathB, withAck(epoch2), 0, RuleOrder, Migrating},
-		{"migrating: WithAck by a third path", migrating, pathC, withAck(epoch2), 0, RuleOrder, Migrating},
-		{"migrating: WithAck of the past", migrating, pathA, withAck(epoch1), StaleEpoch, 0, Migrating},
-		{"migrating: WithAck of the future", migrating, pathA, withAck(epoch3), 0, RuleEpoch, Migrating},
-
-		{"confirming: data of the new epoch", confirming, pathB, data(epoch2, 1), Taken, 0, Confirming},
-		{"confirming: a gap", confirming, pathB, data(epoch2, 2), 0, RuleGap, Confirming},
-		{"confirming: the new epoch by the previous", confirming, pathA, data(epoch2, 1), WrongPath, 0, Confirming},
-		{"confirming: the old epoch", confirming, pathA, data(epoch1, 1), StaleEpoch, 0, Confirming},
-		{"confirming: the receipt settles", confirming, pathB, receipt(epoch2, 0), Taken, 0, Settled},
-		{"confirming: a receipt by the previous does not", confirming, pathA, receipt(epoch2, 0), Taken, 0, Confirming},
-		{"confirming: nor one of the old epoch", confirming, pathA, receipt(epoch1, 0), Taken, 0, Confirming},
-		{"confirming: a bad receipt", confirming, pathB, receipt(epoch2, 1), 0, RuleReceipt, Confirming},
-		{"confirming: WithAck again", confirming, pathA, withAck(epoch2), 0, RuleOrder, Confirming},
-	} {
+	for _, c := range initiatorCases {
 		t.Run(c.name, func(t *testing.T) {
 			i := c.in(t)
 			before := i.clone()

@@ -119,7 +119,7 @@ func TestMutants(t *testing.T) {
 			if err == nil || last == "" {
 				t.Fatalf("no counterexample: %v\n%s", err, out)
 			}
-			t.Log(last)
+			t.Logf("%s -> %s", m.rule, last)
 		})
 	}
 }

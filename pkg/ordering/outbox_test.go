@@ -8,6 +8,8 @@ import (
 
 func newOutbox(window int) *Outbox { return &Outbox{window: window} }
 
+var halfClose, closing = Message{Kind: HalfClose}, Message{Kind: Close, Payload: []byte("why")}
+
 func sized(n int) Message { return Message{Kind: Binary, Payload: make([]byte, n)} }
 
 func TestOutboxNumbersFromOne(t *testing.T) {
@@ -35,7 +37,6 @@ func TestOutboxPush(t *testing.T) {
 		m   Message
 		err error
 	}
-	halfClose, closing := Message{Kind: HalfClose}, Message{Kind: Close, Payload: []byte("why")}
 	const window = 200
 	for _, c := range []struct {
 		name   string

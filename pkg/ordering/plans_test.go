@@ -18,7 +18,7 @@ type plan struct {
 	forget bool
 }
 
-// Windows that hold any plan, two small messages, and less than the large one.
+// wideWindow holds the messages of any plan, tightWindow two small ones and not one large.
 const (
 	wideWindow  = 1 << 20
 	tightWindow = 2 * (1 + MessageOverhead)

@@ -2,66 +2,73 @@ package ordering
 
 import "testing"
 
+func migrate(epoch Epoch) Frame { return Frame{Kind: Migrate, Epoch: epoch} }
+
+func ack(epoch Epoch) Frame { return Frame{Kind: Ack, Epoch: epoch} }
+
+// responderCase is a frame in a state, what becomes of it, and the state after.
+type responderCase struct {
+	name    string
+	in      func(*testing.T) *Responder
+	path    Path
+	frame   Frame
+	verdict Verdict
+	rule    Rule
+	state   ResponderState
+}
+
+var responderCases = []responderCase{
+	{"running: data", running, pathA, data(epoch1, 1), Taken, 0, Running},
+	{"running: a gap", running, pathA, data(epoch1, 2), 0, RuleGap, Running},
+	{"running: data by another path", running, pathB, data(epoch1, 1), WrongPath, 0, Running},
+	{"running: data of the past", running, pathA, data(epoch1-1, 1), StaleEpoch, 0, Running},
+	{"running: data of the future", running, pathA, data(epoch2, 1), 0, RuleEpoch, Running},
+	{"running: data of the future by another path", running, pathB, data(epoch2, 1), 0, RuleEpoch, Running},
+	{"running: a receipt for what was never sent", running, pathA, receipt(epoch1, 1), 0, RuleReceipt, Running},
+	{"running: one by another path", running, pathB, receipt(epoch1, 1), 0, RuleReceipt, Running},
+	{"running: one that rides", running, pathA, withReceipt(data(epoch1, 1), 1), 0, RuleReceipt, Running},
+	{"running: Migrate", running, pathB, migrate(epoch2), Taken, 0, Paused},
+	{"running: Migrate of any higher epoch", running, pathB, migrate(epoch3 + 1<<32), Taken, 0, Paused},
+	{"running: Migrate onto the same path", running, pathA, migrate(epoch2), 0, RuleOrder, Running},
+	{"running: Migrate of the same epoch", running, pathB, migrate(epoch1), StaleEpoch, 0, Running},
+	{"running: Migrate of the past", running, pathB, migrate(epoch1 - 1), StaleEpoch, 0, Running},
+	{"running: Ack", running, pathA, ack(epoch1), 0, RuleOrder, Running},
+	{"running: Ack of the past", running, pathA, ack(epoch1 - 1), StaleEpoch, 0, Running},
+	{"running: Ack of the future", running, pathA, ack(epoch2), 0, RuleOrder, Running},
+	{"running: Open", running, pathA, Frame{Kind: Open, Epoch: epoch1}, 0, RuleOrder, Running},
+	{"running: WithAck", running, pathA, Frame{Kind: MigrateWithAck, Epoch: epoch1}, 0, RuleOrder, Running},
+	{"running: no kind", running, pathA, Frame{Epoch: epoch1}, 0, RuleOrder, Running},
+
+	{"paused: data of the old epoch", paused, pathA, data(epoch1, 1), Taken, 0, Paused},
+	{"paused: a gap", paused, pathA, data(epoch1, 2), 0, RuleGap, Paused},
+	{"paused: data by the target", paused, pathB, data(epoch2, 1), Taken, 0, Paused},
+	{"paused: data by the target before older", paused, pathB, data(epoch2, 5), Taken, 0, Paused},
+	{"paused: the old epoch by the target", paused, pathB, data(epoch1, 1), WrongPath, 0, Paused},
+	{"paused: the new epoch by the previous", paused, pathA, data(epoch2, 1), WrongPath, 0, Paused},
+	{"paused: the new epoch by a third path", paused, pathC, data(epoch2, 1), WrongPath, 0, Paused},
+	{"paused: data of the past", paused, pathA, data(epoch1-1, 1), StaleEpoch, 0, Paused},
+	{"paused: data of the future", paused, pathB, data(epoch3, 1), 0, RuleEpoch, Paused},
+	{"paused: a bad receipt", paused, pathB, receipt(epoch2, 1), 0, RuleReceipt, Paused},
+	{"paused: Migrate again", paused, pathB, migrate(epoch2), StaleEpoch, 0, Paused},
+	{"paused: Migrate of the same epoch elsewhere", paused, pathC, migrate(epoch2), StaleEpoch, 0, Paused},
+	{"paused: another Migrate", paused, pathC, migrate(epoch3), 0, RuleOrder, Paused},
+	{"paused: Ack", paused, pathA, ack(epoch2), Taken, 0, Running},
+	{"paused: Ack by the target", paused, pathB, ack(epoch2), 0, RuleOrder, Paused},
+	{"paused: Ack by a third path", paused, pathC, ack(epoch2), 0, RuleOrder, Paused},
+	{"paused: Ack of the past", paused, pathA, ack(epoch1), StaleEpoch, 0, Paused},
+	{"paused: Ack of the future", paused, pathA, ack(epoch3), 0, RuleOrder, Paused},
+
+	{"moved: data", moved, pathB, data(epoch2, 1), Taken, 0, Running},
+	{"moved: data by the previous", moved, pathA, data(epoch2, 1), WrongPath, 0, Running},
+	{"moved: the old epoch", moved, pathA, data(epoch1, 1), StaleEpoch, 0, Running},
+	{"moved: Ack again", moved, pathA, ack(epoch2), 0, RuleOrder, Running},
+	{"moved: Migrate again", moved, pathB, migrate(epoch2), StaleEpoch, 0, Running},
+	{"moved: Migrate back", moved, pathA, migrate(epoch3), Taken, 0, Paused},
+}
+
 // Every frame that matters in every state: what becomes of it, and the state after.
 func TestResponderReceive(t *testing.T) {
-	migrate := func(epoch Epoch) Frame { return Frame{Kind: Migrate, Epoch: epoch} }
-	ack := func(epoch Epoch) Frame { return Frame{Kind: Ack, Epoch: epoch} }
-	for _, c := range []struct {
-		name    string
-		in      func(*testing.T) *Responder
-		path    Path
-		frame   Frame
-		verdict Verdict
-		rule    Rule
-		state   ResponderState
-	}{
-		{"running: data", running, pathA, data(epoch1, 1), Taken, 0, Running},
-		{"running: a gap", running, pathA, data(epoch1, 2), 0, RuleGap, Running},
-		{"running: data by another path", running, pathB, data(epoch1, 1), WrongPath, 0, Running},
-		{"running: data of the past", running, pathA, data(epoch1-1, 1), StaleEpoch, 0, Running},
-		{"running: data of the future", running, pathA, data(epoch2, 1), 0, RuleEpoch, Running},
-		{"running: data of the future by another path", running, pathB, data(epoch2, 1), 0, RuleEpoch, Running},
-		{"running: a receipt for what was never sent", running, pathA, receipt(epoch1, 1), 0, RuleReceipt, Running},
-		{"running: one by another path", running, pathB, receipt(epoch1, 1), 0, RuleReceipt, Running},
-		{"running: one that rides", running, pathA, withReceipt(data(epoch1, 1), 1), 0, RuleReceipt, Running},
-		{"running: Migrate", running, pathB, migrate(epoch2), Taken, 0, Paused},
-		{"running: Migrate of any higher epoch", running, pathB, migrate(epoch3 + 1<<32), Taken, 0, Paused},
-		{"running: Migrate onto the same path", running, pathA, migrate(epoch2), 0, RuleOrder, Running},
-		{"running: Migrate of the same epoch", running, pathB, migrate(epoch1), StaleEpoch, 0, Running},
-		{"running: Migrate of the past", running, pathB, migrate(epoch1 - 1), StaleEpoch, 0, Running},
-		{"running: Ack", running, pathA, ack(epoch1), 0, RuleOrder, Running},
-		{"running: Ack of the past", running, pathA, ack(epoch1 - 1), StaleEpoch, 0, Running},
-		{"running: Ack of the future", running, pathA, ack(epoch2), 0, RuleOrder, Running},
-		{"running: Open", running, pathA, Frame{Kind: Open, Epoch: epoch1}, 0, RuleOrder, Running},
-		{"running: WithAck", running, pathA, Frame{Kind: MigrateWithAck, Epoch: epoch1}, 0, RuleOrder, Running},
-		{"running: no kind", running, pathA, Frame{Epoch: epoch1}, 0, RuleOrder, Running},
-
-		{"paused: data of the old epoch", paused, pathA, data(epoch1, 1), Taken, 0, Paused},
-		{"paused: a gap", paused, pathA, data(epoch1, 2), 0, RuleGap, Paused},
-		{"paused: data by the target", paused, pathB, data(epoch2, 1), Taken, 0, Paused},
-		{"paused: data by the target before older", paused, pathB, data(epoch2, 5), Taken, 0, Paused},
-		{"paused: the old epoch by the target", paused, pathB, data(epoch1, 1), WrongPath, 0, Paused},
-		{"paused: the new epoch by the previous", paused, pathA, data(epoch2, 1), WrongPath, 0, Paused},
-		{"paused: the new epoch by a third path", paused, pathC, data(epoch2, 1), WrongPath, 0, Paused},
-		{"paused: data of the past", paused, pathA, data(epoch1-1, 1), StaleEpoch, 0, Paused},
-		{"paused: data of the future", paused, pathB, data(epoch3, 1), 0, RuleEpoch, Paused},
-		{"paused: a bad receipt", paused, pathB, receipt(epoch2, 1), 0, RuleReceipt, Paused},
-		{"paused: Migrate again", paused, pathB, migrate(epoch2), StaleEpoch, 0, Paused},
-		{"paused: Migrate of the same epoch elsewhere", paused, pathC, migrate(epoch2), StaleEpoch, 0, Paused},
-		{"paused: another Migrate", paused, pathC, migrate(epoch3), 0, RuleOrder, Paused},
-		{"paused: Ack", paused, pathA, ack(epoch2), Taken, 0, Running},
-		{"paused: Ack by the target", paused, pathB, ack(epoch2), 0, RuleOrder, Paused},
-		{"paused: Ack by a third path", paused, pathC, ack(epoch2), 0, RuleOrder, Paused},
-		{"paused: Ack of the past", paused, pathA, ack(epoch1), StaleEpoch, 0, Paused},
-		{"paused: Ack of the future", paused, pathA, ack(epoch3), 0, RuleOrder, Paused},
-
-		{"moved: data", moved, pathB, data(epoch2, 1), Taken, 0, Running},
-		{"moved: data by the previous", moved, pathA, data(epoch2, 1), WrongPath, 0, Running},
-		{"moved: the old epoch", moved, pathA, data(epoch1, 1), StaleEpoch, 0, Running},
-		{"moved: Ack again", moved, pathA, ack(epoch2), 0, RuleOrder, Running},
-		{"moved: Migrate again", moved, pathB, migrate(epoch2), StaleEpoch, 0, Running},
-		{"moved: Migrate back", moved, pathA, migrate(epoch3), Taken, 0, Paused},
-	} {
+	for _, c := range responderCases {
 		t.Run(c.name, func(t *testing.T) {
 			r := c.in(t)
 			before := r.clone()

@@ -51,9 +51,13 @@ func (s migrateStep) apply(w *world) (bool, error) {
 	if int(w.moves) == w.plan.moves || w.gone[relay] {
 		return false, nil
 	}
+	// Most worlds refuse: find that out on a shallow copy, which Migrate writes to no deeper.
+	if probe := *w.relay; probe.Migrate(relay.path(s.target)) != nil {
+		return false, nil
+	}
 	w.own(relay)
 	w.moves++
-	return w.relay.Migrate(relay.path(s.target)) == nil, nil
+	return true, w.relay.Migrate(relay.path(s.target))
 }
 
 // pullStep gives the writer of a wire one frame to send.
@@ -66,24 +70,32 @@ func (s pullStep) String() string { return fmt.Sprintf("%v pull %v", s.side, s.w
 func (pullStep) input() bool      { return false }
 
 func (s pullStep) apply(w *world) (bool, error) {
-	e := w.own(s.side)
+	e, path := w.end(s.side), s.path(s.wire)
 	if e == nil {
 		return false, nil
 	}
-	path := s.path(s.wire)
 	ready := e.Ready(path)
-	f, ok := e.Next(path)
-	if !ok {
+	if !e.sends(path) {
 		if ready {
 			return false, fmt.Errorf("%v is ready on %v but has nothing to send", s.side, s.wire)
 		}
 		return false, nil
 	}
+	f, _ := w.own(s.side).Next(path)
 	if !ready && f.Kind != Receipt {
 		return false, fmt.Errorf("%v has %v for %v but is not ready", s.side, f.Kind, s.wire)
 	}
 	w.send(s.side, s.wire, f)
 	return true, nil
+}
+
+// sends reports whether Next has something for the path, without giving it out. A shallow copy is enough
+// for that, as Next writes to nothing deeper but control.
+func (e *end) sends(path Path) bool {
+	probe := *e
+	probe.control = exactClone(e.control)
+	_, ok := probe.Next(path)
+	return ok
 }
 
 // deliverStep lets the oldest frame in flight to the side on a wire arrive.
