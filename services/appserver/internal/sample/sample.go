@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/holdfast/holdfast/pkg/appserver"
-	"github.com/holdfast/holdfast/services/appserver/internal/verify"
+	"github.com/holdfast/holdfast/pkg/verify"
 )
 
 // minInterval keeps one client from making the counter a busy loop.

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/holdfast/holdfast/pkg/appserver"
-	"github.com/holdfast/holdfast/services/appserver/internal/verify"
+	"github.com/holdfast/holdfast/pkg/verify"
 )
 
 // fakeConnection is a logical connection whose client's end is the test. Closing in is the half-close.

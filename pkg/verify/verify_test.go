@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/holdfast/holdfast/services/appserver/internal/verify"
+	"github.com/holdfast/holdfast/pkg/verify"
 )
 
 func TestSequence(t *testing.T) {

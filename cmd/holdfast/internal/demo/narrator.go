@@ -1,0 +1,210 @@
+package demo
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
+
+	"github.com/holdfast/holdfast/cmd/holdfast/internal/admin"
+	"github.com/holdfast/holdfast/cmd/holdfast/internal/stats"
+)
+
+// gather is for how long events of single connections are gathered into one line.
+const gather = 100 * time.Millisecond
+
+// printer writes lines with the time since the beginning. It is safe for concurrent use.
+type printer struct {
+	begin time.Time
+	mu    sync.Mutex
+	w     io.Writer // under mu
+}
+
+func (p *printer) say(format string, values ...any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	fmt.Fprintf(p.w, "%7.2fs  %s\n", time.Since(p.begin).Seconds(), fmt.Sprintf(format, values...))
+}
+
+// moves is what the relay said about the connections that were moved.
+type moves struct {
+	// byIngress counts them by the ingress of their client.
+	byIngress map[string]int
+	pauses    []time.Duration
+	// missed is the number of events that the relay dropped because the demo was too slow.
+	missed uint64
+}
+
+func (m moves) total() int { return len(m.pauses) }
+
+// narrator tells what the relay's events say.
+type narrator struct {
+	print *printer
+	// ingressOf returns the ingress of the client of a logical connection.
+	ingressOf func(connectionID string) (string, bool)
+
+	// Owned by the goroutine that narrates.
+	servers map[string]string // how a server connection is called, by id
+	lines   map[string]*gathered
+
+	mu    sync.Mutex
+	moved moves // under mu
+}
+
+// gathered is one line about a number of logical connections.
+type gathered struct {
+	count  int
+	pauses []time.Duration
+}
+
+func newNarrator(print *printer, ingressOf func(string) (string, bool)) *narrator {
+	return &narrator{
+		print: print, ingressOf: ingressOf, servers: map[string]string{}, lines: map[string]*gathered{},
+		moved: moves{byIngress: map[string]int{}},
+	}
+}
+
+// moves returns what was moved so far.
+func (n *narrator) moves() moves {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return moves{maps.Clone(n.moved.byIngress), slices.Clone(n.moved.pauses), n.moved.missed}
+}
+
+// run narrates until events is closed.
+func (n *narrator) run(events <-chan *holdfastv1.WatchEventsResponse) {
+	tick := time.NewTicker(gather)
+	defer tick.Stop()
+	for {
+		select {
+		case e, open := <-events:
+			if !open {
+				n.flush()
+				return
+			}
+			n.take(e)
+		case <-tick.C:
+			n.flush()
+		}
+	}
+}
+
+func (n *narrator) take(e *holdfastv1.WatchEventsResponse) {
+	switch e.GetKind() {
+	case holdfastv1.EventKind_EVENT_KIND_CONNECTION_OPENED:
+		n.gather("opened", 0)
+	case holdfastv1.EventKind_EVENT_KIND_CONNECTION_CLOSED:
+		n.gather("closed ("+admin.CloseWords(e.GetCloseReason())+")", 0)
+	case holdfastv1.EventKind_EVENT_KIND_CONNECTION_MOVED:
+		n.takeMove(e)
+	case holdfastv1.EventKind_EVENT_KIND_MISSED:
+		n.mu.Lock()
+		n.moved.missed += e.GetMissed()
+		n.mu.Unlock()
+		n.print.say("%d events were missed", e.GetMissed())
+	case holdfastv1.EventKind_EVENT_KIND_WATCHING:
+	default:
+		n.flush() // What came before is told before.
+		n.print.say("relay: %s", n.line(e))
+	}
+}
+
+func (n *narrator) takeMove(e *holdfastv1.WatchEventsResponse) {
+	pause := e.GetPause().AsDuration()
+	in, known := n.ingressOf(e.GetConnectionId())
+	if !known {
+		in = "?"
+	}
+	n.mu.Lock()
+	n.moved.byIngress[in]++
+	n.moved.pauses = append(n.moved.pauses, pause)
+	n.mu.Unlock()
+	n.gather(fmt.Sprintf("with clients through %s moved from %s to %s",
+		in, n.server(e.GetPreviousServerConnectionId()), n.server(e.GetServerConnectionId())), pause)
+}
+
+func (n *narrator) gather(line string, pause time.Duration) {
+	g := n.lines[line]
+	if g == nil {
+		g = &gathered{}
+		n.lines[line] = g
+	}
+	g.count++
+	if pause > 0 {
+		g.pauses = append(g.pauses, pause)
+	}
+}
+
+func (n *narrator) flush() {
+	for _, line := range slices.Sorted(maps.Keys(n.lines)) {
+		g, pause := n.lines[line], ""
+		if len(g.pauses) > 0 {
+			pause = fmt.Sprintf("; the longest pause was %s", stats.Percentile(g.pauses, 1))
+		}
+		n.print.say("relay: %d logical connections %s%s", g.count, line, pause)
+	}
+	clear(n.lines)
+}
+
+// line says an event that is told by itself.
+func (n *narrator) line(e *holdfastv1.WatchEventsResponse) string {
+	id := e.GetServerConnectionId()
+	if id != "" && e.GetIngress() != "" {
+		n.servers[id] = e.GetServerId() + " through " + e.GetIngress()
+	}
+	parts := []string{admin.EventWords(e.GetKind())}
+	switch {
+	case id != "":
+		parts = append(parts, n.server(id))
+	case e.GetIngress() != "":
+		parts = append(parts, e.GetIngress())
+	}
+	line := strings.Join(parts, ": ")
+	if e.GetDetail() != "" {
+		line += " (" + e.GetDetail() + ")"
+	}
+	return line
+}
+
+func (n *narrator) server(id string) string {
+	if name, ok := n.servers[id]; ok {
+		return name
+	}
+	return id
+}
+
+// watch sends the relay's events to the narrator until ctx is done. It returns when it watches; watched is
+// closed when it does not any more, and has the reason then when there is one.
+func watch(ctx context.Context, client holdfastv1.AdminServiceClient, events chan<- *holdfastv1.WatchEventsResponse) (watched <-chan error, err error) {
+	stream, err := client.WatchEvents(ctx, &holdfastv1.WatchEventsRequest{})
+	if err == nil {
+		_, err = stream.Recv() // The first says that it watches.
+	}
+	if err != nil {
+		close(events)
+		return nil, fmt.Errorf("watch the relay: %w", err)
+	}
+	ended := make(chan error, 1)
+	go func() {
+		defer close(ended)
+		defer close(events)
+		for {
+			e, err := stream.Recv()
+			if ctx.Err() != nil {
+				return
+			}
+			if err != nil {
+				ended <- fmt.Errorf("watch the relay: %w", err)
+				return
+			}
+			events <- e
+		}
+	}()
+	return ended, nil
+}

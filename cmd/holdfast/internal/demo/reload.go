@@ -1,0 +1,156 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"syscall"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
+
+	"github.com/holdfast/holdfast/cmd/holdfast/internal/admin"
+	"github.com/holdfast/holdfast/cmd/holdfast/internal/progress"
+)
+
+const (
+	announceWait     = 10 * time.Second
+	announceDeadline = 2 * time.Minute
+	// recoverTimeout is how long everything may take to stand again after the grace.
+	recoverTimeout = 15 * time.Second
+)
+
+// Reload is what one reload did.
+type Reload struct {
+	Ingress   string `json:"ingress"`
+	Announced bool   `json:"announced"`
+	// Safe is what the relay said before an announced reload.
+	Safe    bool   `json:"safe"`
+	Planned uint32 `json:"planned"`
+	Moved   int    `json:"moved"`
+	// Disconnected and DisconnectedElsewhere count the clients of the reloaded ingress and of the other.
+	Disconnected          uint64  `json:"disconnected"`
+	DisconnectedElsewhere uint64  `json:"disconnected_elsewhere"`
+	Seconds               float64 `json:"seconds"`
+}
+
+// reload reloads one ingress and waits until everything stands again.
+func (s *show) reload(ctx context.Context, in *ingress, announced bool) (Reload, error) {
+	begin := time.Now()
+	before, movedBefore := s.fleet.Snapshot().Disconnected, s.narrator.moves().total()
+	r := Reload{Ingress: in.id, Announced: announced}
+	old, err := s.serverConnections(ctx, in.id)
+	if err != nil {
+		return r, err
+	}
+	if r.Announced {
+		if err := s.announce(ctx, in, &r); err != nil {
+			return r, err
+		}
+	}
+	if err := in.process.Signal(syscall.SIGHUP); err != nil {
+		return r, err
+	}
+	s.print.say("ingress %s: RELOADED (SIGHUP to process %d); open streams run on for %s", in.id, in.process.PID(), s.stage.cfg.Grace)
+	if err := s.stand(ctx, in.id, old); err != nil {
+		return r, err
+	}
+	if r.Announced {
+		if _, err := s.admin.CompleteReload(ctx, &holdfastv1.CompleteReloadRequest{Ingress: in.id}); err != nil {
+			return r, s.admin.Explain(err)
+		}
+	}
+	if err := pause(ctx, s.stage.cfg.Settle); err != nil {
+		return r, err
+	}
+	for id, n := range s.fleet.Snapshot().Disconnected {
+		if id == in.id {
+			r.Disconnected = n - before[id]
+		} else {
+			r.DisconnectedElsewhere += n - before[id]
+		}
+	}
+	r.Moved = s.narrator.moves().total() - movedBefore
+	r.Seconds = milliseconds(time.Since(begin).Round(time.Millisecond)) / 1000
+	return r, nil
+}
+
+// announce has the relay move the logical connections off the ingress.
+func (s *show) announce(ctx context.Context, in *ingress, r *Reload) error {
+	stream, err := s.admin.ReloadIngress(ctx, &holdfastv1.ReloadIngressRequest{
+		Ingress: in.id, Wait: durationpb.New(announceWait), Deadline: durationpb.New(announceDeadline),
+	})
+	if err != nil {
+		return s.admin.Explain(err)
+	}
+	last := ""
+	for {
+		p, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return fmt.Errorf("ingress %s: the relay ended the answer to the reload too early", in.id)
+		}
+		if err != nil {
+			return s.admin.Explain(err)
+		}
+		if line := progress.Line(p); line != last {
+			s.print.say("reload announced: %s", line)
+			last = line
+		}
+		if p.GetDone() {
+			r.Safe, r.Planned = p.GetSafeToReload(), p.GetPlanned()
+			if !r.Safe {
+				s.print.say("ingress %s: NOT safe to reload, left: %s", in.id, admin.Left(p.GetLeft()))
+			} else {
+				s.print.say("ingress %s: SAFE to reload", in.id)
+			}
+			return nil
+		}
+	}
+}
+
+// stand waits until the grace is over, and then until the app servers have new server connections through
+// the ingress and every client is connected.
+func (s *show) stand(ctx context.Context, id string, old map[string]bool) error {
+	if err := pause(ctx, s.stage.cfg.Grace); err != nil {
+		return err
+	}
+	return poll(ctx, "new server connections through ingress "+id+" and all clients connected", recoverTimeout, func() bool {
+		now, err := s.serverConnections(ctx, id)
+		if err != nil || len(now) < len(old) {
+			return false
+		}
+		for c := range now {
+			if old[c] {
+				return false
+			}
+		}
+		return s.fleet.Snapshot().Connected == s.stage.cfg.Clients
+	})
+}
+
+// serverConnections returns the ids of the server connections through an ingress.
+func (s *show) serverConnections(ctx context.Context, id string) (map[string]bool, error) {
+	response, err := s.admin.ListServerConnections(ctx, &holdfastv1.ListServerConnectionsRequest{Application: application, Ingress: id})
+	if err != nil {
+		return nil, s.admin.Explain(err)
+	}
+	ids := map[string]bool{}
+	for _, c := range response.GetServerConnections() {
+		ids[c.GetServerConnectionId()] = true
+	}
+	return ids, nil
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

@@ -1,0 +1,172 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/health/grpc_health_v1"
+
+	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
+
+	"github.com/holdfast/holdfast/cmd/holdfast/internal/process"
+)
+
+const (
+	application = "echo"
+	// readyTimeout is how long a process may take to serve.
+	readyTimeout = 15 * time.Second
+	pollInterval = 50 * time.Millisecond
+)
+
+// ingress is one of the two ingresses.
+type ingress struct {
+	id      string
+	address string
+	process *process.Process
+}
+
+// stage is what stands before the traffic begins: the relay, the ingresses and the app servers.
+type stage struct {
+	cfg       Config
+	programs  programs
+	dir       string
+	processes *process.Group
+
+	relay, admin string // addresses
+	ingresses    []*ingress
+	appServers   []string // their ids
+}
+
+// build starts the processes, each when the one that it needs serves.
+func (s *stage) build(ctx context.Context) error {
+	addresses, err := freeAddresses(6)
+	if err != nil {
+		return err
+	}
+	s.relay, s.admin = addresses[0], addresses[1]
+	_, err = s.processes.Start(
+		"relay", s.programs.relay,
+		"--listen", s.relay, "--admin-listen", s.admin, "--log-format", "text", "--shutdown-grace", "2s",
+	)
+	if err == nil {
+		err = serving(ctx, "relay", s.relay)
+	}
+	if err != nil {
+		return err
+	}
+	for n, id := range []string{"a", "b"} {
+		if err := s.startIngress(ctx, &ingress{id: id, address: addresses[2+n]}); err != nil {
+			return err
+		}
+	}
+	for n, id := range []string{"sample-1", "sample-2"} {
+		if err := s.startAppServer(ctx, id, addresses[4+n]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *stage) startIngress(ctx context.Context, in *ingress) error {
+	path, args := s.programs.holdfast, []string{
+		"ingress", "--id", in.id, "--listen", in.address, "--upstream", s.relay, "--grace", s.cfg.Grace.String(),
+	}
+	var err error
+	if s.cfg.Kind == Nginx {
+		path = s.programs.nginx
+		if args, err = writeNginx(s.dir, in, s.relay, s.cfg.Grace, s.cfg.Clients); err != nil {
+			return err
+		}
+	}
+	if in.process, err = s.processes.Start("ingress-"+in.id, path, args...); err != nil {
+		return err
+	}
+	s.ingresses = append(s.ingresses, in)
+	return serving(ctx, "ingress "+in.id, in.address)
+}
+
+func (s *stage) startAppServer(ctx context.Context, id, health string) error {
+	args := []string{
+		"--server-id", id, "--application", application, "--listen", health, "--log-format", "text", "--shutdown-grace", "2s",
+	}
+	for _, in := range s.ingresses {
+		args = append(args, "--relays", in.address)
+	}
+	if _, err := s.processes.Start("appserver-"+id, s.programs.appserver, args...); err != nil {
+		return err
+	}
+	s.appServers = append(s.appServers, id)
+	return serving(ctx, "app server "+id, health)
+}
+
+// attached waits until every app server has a server connection through every ingress.
+func (s *stage) attached(ctx context.Context, client holdfastv1.AdminServiceClient) error {
+	return poll(ctx, "app servers attached through both ingresses", readyTimeout, func() bool {
+		response, err := client.ListServerConnections(ctx, &holdfastv1.ListServerConnectionsRequest{Application: application})
+		if err != nil {
+			return false
+		}
+		seen := map[[2]string]bool{}
+		for _, c := range response.GetServerConnections() {
+			seen[[2]string{c.GetServerId(), c.GetIngress()}] = true
+		}
+		return len(seen) == len(s.appServers)*len(s.ingresses)
+	})
+}
+
+// serving waits until a gRPC server answers that it serves.
+func serving(ctx context.Context, name, address string) error {
+	fast := backoff.Config{BaseDelay: pollInterval, Multiplier: 1.2, MaxDelay: 4 * pollInterval}
+	conn, err := grpc.NewClient(
+		address, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithConnectParams(grpc.ConnectParams{Backoff: fast}),
+	)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	defer conn.Close()
+	health := grpc_health_v1.NewHealthClient(conn)
+	return poll(ctx, name+" serves at "+address, readyTimeout, func() bool {
+		response, err := health.Check(ctx, &grpc_health_v1.HealthCheckRequest{})
+		return err == nil && response.GetStatus() == grpc_health_v1.HealthCheckResponse_SERVING
+	})
+}
+
+// poll waits until there is what it waits for.
+func poll(ctx context.Context, what string, most time.Duration, there func() bool) error {
+	over := time.NewTimer(most)
+	defer over.Stop()
+	tick := time.NewTicker(pollInterval)
+	defer tick.Stop()
+	for !there() {
+		select {
+		case <-tick.C:
+		case <-over.C:
+			return fmt.Errorf("waited %s in vain for this: %s", most, what)
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+// freeAddresses returns loopback addresses that are free at the moment.
+func freeAddresses(n int) ([]string, error) {
+	var errs []error
+	var addresses []string
+	for range n {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		defer listener.Close() // Not before all are chosen, so that they differ.
+		addresses = append(addresses, listener.Addr().String())
+	}
+	return addresses, errors.Join(errs...)
+}

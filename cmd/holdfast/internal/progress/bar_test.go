@@ -1,0 +1,37 @@
+package progress
+
+import (
+	"bytes"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// A bar ends however far it came, and twice.
+func TestBarEnds(t *testing.T) {
+	t.Parallel()
+	for name, reload := range map[string][]*holdfastv1.ReloadIngressResponse{
+		"nothing shown":   {},
+		"cut short":       {{Planned: 5, Moved: 2}},
+		"all moved":       {{Planned: 5, Moved: 2}, {Planned: 5, Moved: 5, Done: true}},
+		"nothing to move": {{Done: true}},
+		"not all moved":   {{Planned: 5, Moved: 2}, {Planned: 5, Moved: 4, Done: true}},
+		"more to move":    {{Planned: 2, Moved: 2}, {Planned: 5, Moved: 3}, {Planned: 5, Moved: 5, Done: true}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := NewBar(&bytes.Buffer{}, "a")
+			for _, p := range reload {
+				if err := b.Show(p); err != nil {
+					t.Error(err)
+				}
+			}
+			b.End()
+			b.End()
+		})
+	}
+}
