@@ -45,7 +45,7 @@ generate: $(TOOLS)/.stamp ## Write gen/ anew from proto/
 
 .PHONY: bench
 bench: ## Run the benchmarks
-	go test -run '^$$' -bench . -benchtime 1x -timeout 20m ./...
+	go test -run '^TestConnectsLeaveNothingBehind$$' -v -bench . -benchtime 5x -timeout 20m ./services/relay/internal/relay
 
 $(TOOLS)/.stamp: tools/go.mod tools/go.sum
 	cd tools && go build -o ../$(TOOLS)/ tool

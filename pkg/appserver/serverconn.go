@@ -152,9 +152,12 @@ func (sc *serverConn) run(ctx context.Context) {
 // watch sees the GOAWAY of an ingress that is reloading: a stream is not told of it, but the ClientConn leaves READY
 // while the stream still works.
 func (sc *serverConn) watch(ctx context.Context) {
-	for state := sc.clientConn.GetState(); state == connectivity.Ready; state = sc.clientConn.GetState() {
-		if !sc.clientConn.WaitForStateChange(ctx, state) {
-			return
+	// A handshake can be over a moment before the state says READY.
+	for _, state := range []connectivity.State{connectivity.Connecting, connectivity.Ready} {
+		for sc.clientConn.GetState() == state {
+			if !sc.clientConn.WaitForStateChange(ctx, state) {
+				return
+			}
 		}
 	}
 	sc.drain("the path is about to go: its transport was told so, or was lost")

@@ -217,21 +217,15 @@ func (c *Connection) pullLocked(lane *wire.Lane, batch *wire.Batch, quantum int)
 	if c.gone {
 		return false
 	}
-	for range quantum {
-		if batch.Full() {
-			break
-		}
-		f, ok := c.end.Next(lane.Path())
-		if !ok {
-			return false
-		}
-		if f.Consumed > 0 {
-			c.owing = false
-		}
-		out := batch.Add(c.id, f)
-		if r := out.GetReceipt(); r != nil && c.paused > 0 {
-			r.PausedMicros, c.paused = uint64(max(c.paused.Microseconds(), 1)), 0
-		}
+	return lane.Pull(batch, quantum, c.id, c.end, c.completeLocked)
+}
+
+// completeLocked follows a frame that is sent. The receipt that confirms a handoff says how long the pause was.
+func (c *Connection) completeLocked(f ordering.Frame, out *holdfastv1.Frame) {
+	if f.Consumed > 0 {
+		c.owing = false
 	}
-	return c.end.Ready(lane.Path())
+	if r := out.GetReceipt(); r != nil && c.paused > 0 {
+		r.PausedMicros, c.paused = uint64(max(c.paused.Microseconds(), 1)), 0
+	}
 }

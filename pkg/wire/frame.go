@@ -2,6 +2,7 @@ package wire
 
 import (
 	"fmt"
+	"strings"
 
 	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
 	"github.com/holdfast/holdfast/pkg/ordering"
@@ -44,8 +45,10 @@ func Decode(f *holdfastv1.Frame) (ordering.Frame, error) {
 	return out, nil
 }
 
-// CloseMessage returns the message that closes a connection for the reason.
+// CloseMessage returns the message that closes a connection for the reason. What is not UTF-8 in the detail is
+// replaced: it could not be encoded, which would end the whole server connection.
 func CloseMessage(reason holdfastv1.CloseReason, detail string) ordering.Message {
+	detail = strings.ToValidUTF8(detail, "\uFFFD")
 	return ordering.Message{Kind: ordering.Close, Reason: int32(reason), Payload: []byte(detail)}
 }
 

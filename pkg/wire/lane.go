@@ -12,6 +12,28 @@ type Source interface {
 	Pull(lane *Lane, batch *Batch, quantum int) bool
 }
 
+// End is an end of a logical connection: an ordering.Initiator or an ordering.Responder.
+type End interface {
+	Next(path ordering.Path) (ordering.Frame, bool)
+	Ready(path ordering.Path) bool
+}
+
+// Pull adds to the batch what the end has to send via the lane, and has each frame completed. It is what a Source does
+// in its Pull, under its lock.
+func (l *Lane) Pull(batch *Batch, quantum int, id uint64, end End, complete func(ordering.Frame, *holdfastv1.Frame)) (more bool) {
+	for range quantum {
+		if batch.Full() {
+			break
+		}
+		f, ok := end.Next(l.path)
+		if !ok {
+			return false
+		}
+		complete(f, batch.Add(id, f))
+	}
+	return end.Ready(l.path)
+}
+
 // Lane joins a Source to the Writer of one server connection.
 type Lane struct {
 	// Set once.

@@ -159,31 +159,20 @@ func (c *Connection) Migrate(target *serverconn.Conn) error {
 // Pull implements wire.Source.
 func (c *Connection) Pull(lane *wire.Lane, batch *wire.Batch, quantum int) bool {
 	c.mu.Lock()
-	defer func() {
-		fx := c.effectsLocked()
-		fx.lanes = [2]laneWake{} // Pull itself says what stands ready
-		c.mu.Unlock()
-		c.apply(fx)
-	}()
-	if c.ended {
-		return false
+	more := !c.ended && lane.Pull(batch, quantum, c.ID, c.end, c.completeLocked)
+	fx := c.effectsLocked()
+	fx.lanes = [2]laneWake{} // the result says what stands ready
+	c.mu.Unlock()
+	c.apply(fx)
+	return more
+}
+
+// completeLocked follows a frame that is sent. An Open says who the client is.
+func (c *Connection) completeLocked(f ordering.Frame, out *holdfastv1.Frame) {
+	if f.Consumed > 0 {
+		c.owing = false
 	}
-	for range quantum {
-		if batch.Full() {
-			break
-		}
-		f, ok := c.end.Next(lane.Path())
-		if !ok {
-			return false
-		}
-		if f.Consumed > 0 {
-			c.owing = false
-		}
-		out := batch.Add(c.ID, f)
-		if f.Kind == ordering.Open {
-			open := out.GetOpen()
-			open.ClientIngress, open.ClientAddress = c.ClientIngress, c.ClientAddress
-		}
+	if open := out.GetOpen(); open != nil {
+		open.ClientIngress, open.ClientAddress = c.ClientIngress, c.ClientAddress
 	}
-	return c.end.Ready(lane.Path())
 }
