@@ -31,7 +31,7 @@ type Config struct {
 	Application         string        `default:"echo" help:"The application that clients ask for."`
 	Listen              string        `default:"127.0.0.1:7410" help:"Where to serve gRPC health and reflection."`
 	ShutdownGrace       time.Duration `default:"10s" help:"For how long a shutdown waits for connections to end."`
-	LogFormat           string        `default:"json" enum:"json,text" help:"json or text."`
+	LogFormat           string        `default:"text" enum:"text,json" help:"text or json."`
 	LogLevel            string        `default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
 }
 

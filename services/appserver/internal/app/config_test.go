@@ -24,7 +24,7 @@ func TestParseDefaults(t *testing.T) {
 	c.InstanceID, c.ServerID = "", ""
 	want := Config{
 		Relays: []string{"127.0.0.1:7400"}, ConnectionsPerRelay: 1, Application: "echo", Listen: "127.0.0.1:7410",
-		ShutdownGrace: 10 * time.Second, LogFormat: "json", LogLevel: "info",
+		ShutdownGrace: 10 * time.Second, LogFormat: "text", LogLevel: "info",
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got %+v, want %+v", c, want)
@@ -62,7 +62,7 @@ func TestParseRefuses(t *testing.T) {
 		"--connections-per-relay=three": {"--connections-per-relay", "three", "int"},
 		"--shutdown-grace=-1s":          {"--shutdown-grace", "-1s", "0s to 1h"},
 		"--shutdown-grace=5":            {"--shutdown-grace", `"5"`, "duration"},
-		"--log-format=xml":              {"--log-format", `"xml"`, `"json","text"`},
+		"--log-format=xml":              {"--log-format", `"xml"`, `"text","json"`},
 		"--log-level=loud":              {"--log-level", `"loud"`, `"debug","info","warn","error"`},
 		"--colour=red":                  {"--colour", "unknown flag"},
 	}
