@@ -31,7 +31,7 @@ type fleet struct {
 }
 
 func newFleet(ctx context.Context, h *harness, n int) *fleet {
-	f := &fleet{sent: make([]atomic.Int64, n), got: make([]atomic.Int64, n)}
+	f := &fleet{clients: make([]*client, n), sent: make([]atomic.Int64, n), got: make([]atomic.Int64, n)}
 	var stub holdfastv1.ClientConnectionServiceClient
 	for i := range n {
 		if i%perTransport == 0 {
@@ -49,7 +49,7 @@ func newFleet(ctx context.Context, h *harness, n int) *fleet {
 		}
 		f.sent[i].Store(1)
 		f.got[i].Store(1)
-		f.clients = append(f.clients, c)
+		f.clients[i] = c
 		f.wg.Go(func() { f.receive(i) })
 	}
 	return f
