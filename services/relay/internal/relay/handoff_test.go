@@ -192,3 +192,19 @@ func TestOutgoingTrafficIsPausedUntilAck(t *testing.T) {
 		}
 	})
 }
+
+// A receipt that is owed when a handoff begins goes via the target though nothing else does.
+func TestOwedReceiptGoesViaTarget(t *testing.T) {
+	testHandoff(t, echo, func(t *testing.T, h *handoff) {
+		base := h.base(t)
+		if err := h.client.exchange(1, 0); err != nil { // the relay owes a receipt for the echo, and waits a little with it
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		h.move(t)
+		time.Sleep(time.Second)
+		if got, want := h.steps(base), "b<receipt2@2"; !strings.Contains(got, want) {
+			t.Errorf("no %s in %s", want, got)
+		}
+	})
+}
