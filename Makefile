@@ -23,7 +23,9 @@ demo: build ## Reload an ingress under traffic and show that nothing is lost (ne
 
 .PHONY: test
 test: setup lint build ## Do all set-up, lint, and run every test
-	gotestsum --format pkgname-and-test-fails -- -race -count=1 -timeout 25m ./...
+	go build -race ./...
+	@# One package at a time: those that measure processes and containers must not starve each other.
+	gotestsum --format pkgname-and-test-fails -- -p 1 -race -count=1 -timeout 20m ./...
 
 .PHONY: setup
 setup: $(TOOLS)/.stamp ## Install what the tests need (Debian packages, tools as Go modules)

@@ -43,7 +43,7 @@ type result struct {
 // disconnected, and no message is lost, doubled or reordered.
 func TestReloadsUnderTraffic(t *testing.T) {
 	if testing.Short() {
-		t.Skip("takes a minute")
+		t.Skip("takes more than a minute")
 	}
 	if _, err := exec.LookPath("nginx"); err != nil {
 		if _, err := os.Stat("/usr/sbin/nginx"); err != nil {
@@ -89,7 +89,7 @@ func run(t *testing.T) result {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, filepath.Join(bin, "holdfast"), "demo", "--ingress", "nginx", "--reloads", "10",
-		"--announce", "half", "--clients", "200", "--settle", "1s", "--output", "json")
+		"--announce", "half", "--clients", "200", "--settle", "1s", "--grace", "4s", "--output", "json")
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // it ends what it started
 	cmd.WaitDelay = 20 * time.Second
 	var stderr bytes.Buffer

@@ -132,10 +132,10 @@ func TestJudgement(t *testing.T) {
 	faulty := report
 	faulty.Tally = verify.Tally{Lost: 1}
 	for want, r := range map[string]Result{
-		"lost=1":                       newResult(Embedded, []Reload{{Moved: 2}}, m, faulty),
-		"could not make it safe":       newResult(Embedded, []Reload{{Announced: true, Moved: 2}}, m, report),
-		"1 clients of the other":       newResult(Embedded, []Reload{{DisconnectedElsewhere: 1, Moved: 2}}, m, report),
-		"reload 2, ingress b: nothing": newResult(Embedded, []Reload{{Moved: 2}, {Ingress: "b"}}, m, report),
+		"lost=1":                 newResult(Embedded, []Reload{{Moved: 2}}, m, faulty),
+		"could not make it safe": newResult(Embedded, []Reload{{Announced: true, Moved: 2}}, m, report),
+		"1 clients of the other": newResult(Embedded, []Reload{{DisconnectedElsewhere: 1, Moved: 2}}, m, report),
+		"nothing was moved":      newResult(Embedded, []Reload{{Ingress: "a"}, {Ingress: "b"}}, moves{}, report),
 	} {
 		if err := r.Err(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)

@@ -23,7 +23,7 @@ type Config struct {
 	WindowBytes       int           `default:"262144" help:"Window of each logical connection and direction in bytes, 1024 to 16777216."`
 	MaxMessageBytes   int           `default:"1048576" help:"Largest payload of one message in bytes, 1 to 16777216."`
 	HeartbeatInterval time.Duration `default:"15s" help:"Heartbeat interval of server connections, 100ms to 10m. Keep it under the shortest idle timeout of the ingresses."`
-	MaxMovesInFlight  int           `default:"64" help:"How many handoffs may be open at once, 1 to 100000."`
+	MaxMovesInFlight  int           `default:"256" help:"How many handoffs may be open at once, 1 to 100000. More end an evacuation sooner, fewer keep each pause shorter."`
 	MigrationTimeout  time.Duration `default:"5s" help:"For how long a handoff keeps its place among those, 10ms to 10m."`
 	ReloadDeadline    time.Duration `default:"10m" help:"After what time an ingress under reload returns to service by itself, 1s to 24h."`
 	ShutdownGrace     time.Duration `default:"10s" help:"For how long streams may take to end at shutdown, 0s to 10m."`

@@ -88,6 +88,7 @@ func (e *Evacuator) follow(ctx context.Context, p Progress, began time.Time, wai
 
 // measure updates the progress and returns how many connections may still be moved.
 func (e *Evacuator) measure(p *Progress) (pending int) {
+	e.tally(p) // before the snapshot, so that no connection is counted as moved and as pending
 	paths := make(map[ordering.Path]bool)
 	for _, path := range e.registry.Paths() {
 		paths[path.ID] = path.Ingress == p.Ingress
@@ -106,13 +107,20 @@ func (e *Evacuator) measure(p *Progress) (pending int) {
 			}
 		}
 	}
+	p.Planned = max(p.Planned, p.Moved+pending)
+	if pending == 0 { // with those that ended while the snapshot was taken
+		e.tally(p)
+		p.Planned = max(p.Planned, p.Moved)
+	}
+	return pending
+}
+
+func (e *Evacuator) tally(p *Progress) {
 	e.mu.Lock()
+	defer e.mu.Unlock()
 	if r := e.reloads[p.Ingress]; r != nil {
 		p.Moved, p.Closed = r.moved, r.closed
 	}
-	e.mu.Unlock()
-	p.Planned = max(p.Planned, p.Moved+pending)
-	return pending
 }
 
 func (p *Progress) onlyOwnClients() bool {

@@ -85,7 +85,7 @@ func startHarness(t testing.TB, application, operators listener, change func(*co
 	t.Helper()
 	cfg := &config.Config{
 		Listen: "in-memory:1", AdminListen: "in-memory:2", RelayID: "relay-1", TrustedNetworks: []string{"127.0.0.0/8"},
-		WindowBytes: 256 << 10, MaxMessageBytes: 1 << 20, HeartbeatInterval: 15 * time.Second, MaxMovesInFlight: 64,
+		WindowBytes: 256 << 10, MaxMessageBytes: 1 << 20, HeartbeatInterval: 15 * time.Second, MaxMovesInFlight: 256,
 		MigrationTimeout: 5 * time.Second, ReloadDeadline: 10 * time.Minute, ShutdownGrace: time.Second,
 	}
 	if change != nil {
