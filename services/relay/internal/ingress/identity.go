@@ -46,6 +46,9 @@ func ParseNetworks(cidrs []string) ([]netip.Prefix, error) {
 		if err != nil {
 			return nil, fmt.Errorf("trusted network %q: want CIDR notation, such as 10.0.0.0/8: %w", s, err)
 		}
+		if p.Addr().Is4In6() {
+			return nil, fmt.Errorf("trusted network %q is an IPv4 network written as IPv6; write it as IPv4, such as 10.0.0.0/8", s)
+		}
 		networks = append(networks, p.Masked())
 	}
 	return networks, nil
