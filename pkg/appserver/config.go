@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc"
@@ -70,6 +71,10 @@ func (c Config) withDefaults() (Config, error) {
 	switch {
 	case len(c.Relays) == 0:
 		return c, errors.New("no relay address is configured; give at least one")
+	case slices.Contains(c.Relays, ""):
+		return c, fmt.Errorf("relay address %d of %d is empty", slices.Index(c.Relays, "")+1, len(c.Relays))
+	case c.HeartbeatInterval < 0:
+		return c, fmt.Errorf("heartbeat interval of %v; want 0 for the relay's, or more", c.HeartbeatInterval)
 	case c.Application == "":
 		return c, errors.New("the application has no name")
 	case c.Handler == nil:

@@ -60,8 +60,8 @@ type use struct {
 	lane *wire.Lane
 }
 
-// open makes a connection for an Open frame and starts its handler.
-func (s *Server) open(sc *serverConn, raw *holdfastv1.Frame, f ordering.Frame) {
+// open makes a connection for an Open frame and starts its handler. It reports false when the server takes nothing new.
+func (s *Server) open(sc *serverConn, raw *holdfastv1.Frame, f ordering.Frame) bool {
 	ctx, cancel := context.WithCancelCause(sc.life)
 	c := &Connection{
 		server: s, id: raw.GetConnectionId(), ingress: raw.GetOpen().GetClientIngress(), address: raw.GetOpen().GetClientAddress(),
@@ -71,13 +71,31 @@ func (s *Server) open(sc *serverConn, raw *holdfastv1.Frame, f ordering.Frame) {
 	}
 	c.uses = []use{{sc.path, wire.NewLane(sc.writer, c)}}
 	s.mu.Lock()
-	s.connections[c.id] = c
+	closing := s.closing
+	if !closing {
+		s.connections[c.id] = c
+	}
 	s.mu.Unlock()
+	if closing {
+		cancel(errShutdown)
+		return false
+	}
 	c.mu.Lock()
 	fx := c.effectsLocked()
 	c.mu.Unlock()
 	c.apply(fx)
 	s.handlers.Go(func() { s.handle(ctx, c) })
+	return true
+}
+
+// closeNow closes the connection that the frame is for at once, as it is not served.
+func closeNow(f *holdfastv1.Frame, detail string) *holdfastv1.Frame {
+	return &holdfastv1.Frame{
+		ConnectionId: f.GetConnectionId(), Epoch: f.GetEpoch(),
+		Body: &holdfastv1.Frame_Close{Close: &holdfastv1.CloseConnectionMessage{
+			Reason: holdfastv1.CloseReason_CLOSE_REASON_SERVER_SHUTDOWN, Detail: detail,
+		}},
+	}
 }
 
 func (s *Server) handle(ctx context.Context, c *Connection) {

@@ -3,7 +3,6 @@ package appserver
 import (
 	"context"
 	"errors"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,6 +29,8 @@ type Server struct {
 	// Guarded by mu.
 	connections map[uint64]*Connection
 	paths       map[ordering.Path]*serverConn
+	// closing: nothing new is opened any more.
+	closing bool
 	// changed is closed and replaced when a connection or path is gone.
 	changed chan struct{}
 }
@@ -84,6 +85,9 @@ func (s *Server) shutdown() {
 		sc.drain("the app server is shutting down")
 	}
 	s.waitIdle(s.config.ShutdownGrace)
+	s.mu.Lock()
+	s.closing = true
+	s.mu.Unlock()
 	for _, c := range s.all() {
 		c.finish(&CloseError{
 			Reason: holdfastv1.CloseReason_CLOSE_REASON_SERVER_SHUTDOWN, Detail: errShutdown.Error(),
@@ -168,22 +172,28 @@ func (s *Server) removePath(sc *serverConn, cause error) {
 	}
 }
 
-// crowded reports whether all server connections to the relay of this one, two at least, came in through the
-// same ingress, so that its reload would take all of them.
+// crowded reports whether every server connection is there, two at least, and all that lead to the relay of this one came
+// in through the same ingress, so that its reload would take all of them.
 func (s *Server) crowded(sc *serverConn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if sc.ingress == directIngress {
 		return false
 	}
-	ingresses := []string{sc.ingress}
+	attached, siblings := 0, 0
 	for _, o := range s.paths {
-		if o != sc && o.relayID == sc.relayID && !o.isLeaving() {
-			ingresses = append(ingresses, o.ingress)
+		if o.isLeaving() {
+			continue
+		}
+		attached++
+		if o != sc && o.relayID == sc.relayID {
+			siblings++
+			if o.ingress != sc.ingress {
+				return false
+			}
 		}
 	}
-	slices.Sort(ingresses)
-	return len(ingresses) > 1 && len(slices.Compact(ingresses)) == 1
+	return siblings > 0 && attached == len(s.config.Relays)*s.config.ConnectionsPerRelay
 }
 
 // directIngress is what the relay calls the way of a stream that came in through no ingress.

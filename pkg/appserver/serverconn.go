@@ -67,7 +67,8 @@ func (s *Server) attach(ctx, life context.Context, address string) (*serverConn,
 	stop := context.AfterFunc(ctx, func() { cancel(errShutdown) })
 	timeout := time.AfterFunc(handshakeTimeout, func() { cancel(errors.New("the relay did not answer the handshake")) })
 	interval, err := sc.handshake(streamCtx)
-	if !timeout.Stop() || !stop() {
+	inTime, goOn := timeout.Stop(), stop()
+	if !inTime || !goOn {
 		err = errors.Join(err, context.Cause(streamCtx))
 	}
 	if err != nil {
@@ -141,6 +142,7 @@ func (sc *serverConn) run(ctx context.Context) {
 	}
 	sc.cancel(err)
 	wg.Wait()
+	sc.writer.Wait()
 	sc.server.removePath(sc, err)
 	sc.log.Info("server connection ended", "cause", err)
 	if err := sc.clientConn.Close(); err != nil {
@@ -224,7 +226,9 @@ func (sc *serverConn) frame(f *holdfastv1.Frame) error {
 	c := sc.server.connection(f.GetConnectionId())
 	switch {
 	case c == nil && decoded.Kind == ordering.Open:
-		sc.server.open(sc, f, decoded)
+		if !sc.server.open(sc, f, decoded) {
+			sc.writer.Reply(closeNow(f, errShutdown.Error()))
+		}
 	case c == nil:
 		if wire.WantsAnswer(f) {
 			sc.writer.Reply(wire.UnknownConnection(f))

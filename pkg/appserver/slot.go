@@ -10,6 +10,9 @@ import (
 const (
 	minRedial = 50 * time.Millisecond
 	maxRedial = 15 * time.Second
+	// provenAfter is after what time a server connection has proved that the address is good. When one after the other
+	// goes earlier they are not replaced without a pause, or a relay or ingress that refuses late would be flooded.
+	provenAfter = time.Second
 	// spreadRedials is how often a server connection is redialled because all of them came in through one
 	// ingress. What stands between may have one ingress only.
 	spreadRedials = 3
@@ -23,6 +26,7 @@ func (s *Server) keep(ctx, life context.Context, address string) {
 	}
 	retry.Reset()
 	spread := 0
+	hasty := 0 // how many in a row went before they had proved anything
 	for ctx.Err() == nil {
 		sc, err := s.attach(ctx, life, address)
 		if err != nil {
@@ -39,15 +43,21 @@ func (s *Server) keep(ctx, life context.Context, address string) {
 			continue
 		}
 		spread = 0
-		began := time.Now()
+		began, goodbye := time.Now(), false
 		select {
-		case <-sc.leaving: // replace it at once
+		case <-sc.leaving:
+			goodbye = true
 		case <-sc.gone:
-			if time.Since(began) > maxRedial {
-				retry.Reset()
-			}
-			sleep(ctx, retry.NextBackOff())
 		case <-ctx.Done():
+			return
+		}
+		hasty++
+		if time.Since(began) >= provenAfter {
+			hasty = 0
+			retry.Reset()
+		}
+		if !goodbye || hasty > 1 {
+			sleep(ctx, retry.NextBackOff())
 		}
 	}
 }

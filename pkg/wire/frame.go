@@ -45,11 +45,19 @@ func Decode(f *holdfastv1.Frame) (ordering.Frame, error) {
 	return out, nil
 }
 
-// CloseMessage returns the message that closes a connection for the reason. What is not UTF-8 in the detail is
-// replaced: it could not be encoded, which would end the whole server connection.
+// maxDetail bounds the detail of a close, in bytes: it travels to the client in the trailers of a stream, which ingresses
+// bound to a few KiB.
+const maxDetail = 1 << 10
+
+// CloseMessage returns the message that closes a connection for the reason. A long detail is cut, and what is not UTF-8
+// in it replaced: it could not be encoded, which would end the whole server connection.
 func CloseMessage(reason holdfastv1.CloseReason, detail string) ordering.Message {
-	detail = strings.ToValidUTF8(detail, "\uFFFD")
-	return ordering.Message{Kind: ordering.Close, Reason: int32(reason), Payload: []byte(detail)}
+	return ordering.Message{Kind: ordering.Close, Reason: int32(reason), Payload: []byte(Detail(detail))}
+}
+
+// Detail returns the text as it can stand in a message for people.
+func Detail(text string) string {
+	return strings.ToValidUTF8(text[:min(len(text), maxDetail)], "\uFFFD")
 }
 
 // UnknownConnection answers a frame for a connection that its receiver does not know.

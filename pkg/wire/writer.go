@@ -45,7 +45,10 @@ type Writer struct {
 	// heard is when the peer was last heard, in nanoseconds of the wall clock.
 	heard atomic.Int64
 
-	// Owned by Run.
+	// loop is the goroutine of write.
+	loop sync.WaitGroup
+
+	// Owned by write.
 	batch    Batch
 	lastSent time.Time
 
@@ -69,28 +72,48 @@ func NewWriter(path ordering.Path, heartbeat time.Duration, send func(*Batch) er
 	return w
 }
 
-// Run writes until the context ends, the stream fails, the peer falls silent or End is called, and returns
-// the cause.
+// Run writes until the context ends, the stream fails, the peer falls silent or End is called, and returns the cause
+// at once, also while a send is blocked: its caller then ends the stream, which ends the send, and calls Wait.
 func (w *Writer) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	w.loop.Go(func() { cancel(w.write(ctx)) })
+	timer := time.NewTimer(time.Until(w.silentAt()))
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case now := <-timer.C:
+			if !now.Before(w.silentAt()) {
+				cancel(ErrSilent)
+				return ErrSilent
+			}
+			timer.Reset(time.Until(w.silentAt()))
+		}
+	}
+}
+
+// Wait waits until nothing is written any more. Run must have returned, and the stream have ended.
+func (w *Writer) Wait() { w.loop.Wait() }
+
+// write sends batch after batch.
+func (w *Writer) write(ctx context.Context) error {
 	w.lastSent = time.Now()
 	timer := time.NewTimer(w.heartbeat)
 	defer timer.Stop()
-	for {
+	for ctx.Err() == nil {
 		w.fill()
 		if w.batch.Empty() {
 			timer.Reset(time.Until(w.nextDeadline()))
 			select {
 			case <-ctx.Done():
-				return context.Cause(ctx)
 			case <-w.ended:
 				if w.fill(); w.batch.Empty() {
 					return ErrEnded
 				}
 			case <-w.wake:
 			case <-timer.C:
-				if err := w.onTimer(time.Now()); err != nil {
-					return err
-				}
+				w.onTimer(time.Now())
 			}
 			if w.batch.Empty() {
 				continue
@@ -100,10 +123,9 @@ func (w *Writer) Run(ctx context.Context) error {
 			return err
 		}
 		w.lastSent = time.Now()
-		if err := w.onTimer(w.lastSent); err != nil {
-			return err
-		}
+		w.onTimer(w.lastSent)
 	}
+	return context.Cause(ctx)
 }
 
 // End makes Run return ErrEnded once nothing stands ready any more.
@@ -225,9 +247,6 @@ func (w *Writer) nextLane() *Lane {
 // nextDeadline returns when the writer must act though nothing stands ready.
 func (w *Writer) nextDeadline() time.Time {
 	next := w.lastSent.Add(w.heartbeat)
-	if silent := w.silentAt(); silent.Before(next) {
-		next = silent
-	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.flushAt.IsZero() && w.flushAt.Before(next) {
@@ -242,10 +261,7 @@ func (w *Writer) silentAt() time.Time {
 
 // onTimer moves the lanes that owe a receipt to the ready list, and pings when nothing was sent for the
 // heartbeat interval.
-func (w *Writer) onTimer(now time.Time) error {
-	if !now.Before(w.silentAt()) {
-		return ErrSilent
-	}
+func (w *Writer) onTimer(now time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.flushAt.IsZero() && !now.Before(w.flushAt) {
@@ -263,5 +279,4 @@ func (w *Writer) onTimer(now time.Time) error {
 		w.pingNonce++
 		w.ping = &holdfastv1.PingMessage{Nonce: w.pingNonce}
 	}
-	return nil
 }

@@ -178,7 +178,7 @@ func (s *Service) target(c *logical.Connection, name string) (*serverconn.Conn, 
 	snap := c.Snapshot()
 	var candidates []placement.Path
 	for _, p := range s.registry.Paths() {
-		if p.Instance == c.Instance.InstanceID && p.ID != snap.Path {
+		if p.Instance == c.Instance.InstanceID && p.ID != snap.Path && !p.Draining {
 			candidates = append(candidates, p)
 		}
 	}
@@ -187,14 +187,14 @@ func (s *Service) target(c *logical.Connection, name string) (*serverconn.Conn, 
 		if target := s.registry.ServerConnection(path); ok && target != nil {
 			return target, nil
 		}
-		return nil, notMovable(c, "its app server has no other server connection")
+		return nil, notMovable(c, "its app server has no other server connection that is not draining")
 	}
 	for _, p := range candidates {
 		if target := s.registry.ServerConnection(p.ID); target != nil && target.ID == name {
 			return target, nil
 		}
 	}
-	return nil, notMovable(c, fmt.Sprintf("%q is no other server connection of its app server", name))
+	return nil, notMovable(c, fmt.Sprintf("%q is no other server connection of its app server, or is draining", name))
 }
 
 // CloseConnection implements AdminService.

@@ -37,7 +37,7 @@ func TestDefaultsAreValid(t *testing.T) {
 	want := Config{
 		Listen: "127.0.0.1:7400", AdminListen: "127.0.0.1:7401", RelayID: host,
 		TrustedNetworks: []string{"127.0.0.0/8", "::1/128"},
-		WindowBytes:     256 << 10, MaxMessageBytes: 1 << 20, HeartbeatInterval: 15 * time.Second, MaxMovesInFlight: 64,
+		WindowBytes:     256 << 10, MaxMessageBytes: 1 << 20, HeartbeatInterval: 15 * time.Second, MaxMovesInFlight: 256,
 		MigrationTimeout: 5 * time.Second, ReloadDeadline: 10 * time.Minute, ShutdownGrace: 10 * time.Second,
 		LogFormat: "text", LogLevel: slog.LevelInfo,
 		networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},

@@ -103,8 +103,12 @@ func (e *Evacuator) evacuate(ctx context.Context, ticks <-chan time.Time) {
 		if !e.takeSlot(ctx, ticks) {
 			return
 		}
-		if e.begin(d.ID, target, &move{placed: true}) != nil {
+		if e.leaving(target) { // while the move waited for its turn
 			<-e.slots
+			e.Reconsider()
+			return
+		}
+		if e.begin(d.ID, target, &move{placed: true}) != nil {
 			continue
 		}
 		moves++
@@ -112,6 +116,10 @@ func (e *Evacuator) evacuate(ctx context.Context, ticks <-chan time.Time) {
 	if moves > 0 {
 		e.log.Info("moves begun", "connections", moves, "elapsed", time.Since(began))
 	}
+}
+
+func (e *Evacuator) leaving(s *serverconn.Conn) bool {
+	return s.Ended() || s.Draining() || e.registry.Reloading(s.Ingress)
 }
 
 // plan decides on a fresh snapshot. It is empty when no path drains.
@@ -145,27 +153,35 @@ func (e *Evacuator) takeSlot(ctx context.Context, ticks <-chan time.Time) bool {
 	}
 }
 
-// begin begins one handoff.
+// begin begins one handoff. When it fails, the place that the move holds is free again.
 func (e *Evacuator) begin(id uint64, target *serverconn.Conn, m *move) error {
 	c := e.registry.Connection(id)
-	if c == nil {
-		return ordering.ErrNotMovable
-	}
 	m.began = time.Now()
 	e.mu.Lock()
-	if e.inFlight[id] != nil {
-		e.mu.Unlock()
-		return ordering.ErrNotMovable
+	known := c != nil && e.inFlight[id] == nil
+	if known {
+		e.inFlight[id] = m
 	}
-	e.inFlight[id] = m
 	e.mu.Unlock()
-	if err := c.Migrate(target); err != nil {
+	err := ordering.ErrNotMovable
+	if known {
+		if err = c.Migrate(target); err == nil {
+			return nil
+		}
 		e.mu.Lock()
-		delete(e.inFlight, id)
+		known = e.inFlight[id] == m // else the connection has ended, and MoveEnded was faster
+		if known {
+			delete(e.inFlight, id)
+		}
 		e.mu.Unlock()
-		return err
+		if !known {
+			return err
+		}
 	}
-	return nil
+	if m.placed {
+		<-e.slots
+	}
+	return err
 }
 
 // MoveEnded implements registry.Mover.

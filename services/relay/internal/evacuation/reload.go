@@ -65,8 +65,9 @@ func (e *Evacuator) follow(ctx context.Context, p Progress, began time.Time, wai
 		pending := e.measure(&p)
 		p.Elapsed = time.Since(began)
 		ended := !e.registry.Reloading(p.Ingress)
-		p.Done = ended || pending == 0 || p.Elapsed >= wait
-		p.Safe = pending == 0 && !ended && p.onlyOwnClients()
+		clear := pending == 0 && p.onlyOwnClients()
+		p.Done = ended || clear || p.Elapsed >= wait
+		p.Safe = clear && !ended
 		if p.Done || p.differs(last) {
 			if err := report(p); err != nil {
 				return err
@@ -86,7 +87,8 @@ func (e *Evacuator) follow(ctx context.Context, p Progress, began time.Time, wai
 	}
 }
 
-// measure updates the progress and returns how many connections may still be moved.
+// measure updates the progress and returns how many connections are to be moved or are in a handoff. Those that only
+// lack a target are not among them; one may attach while the reload waits.
 func (e *Evacuator) measure(p *Progress) (pending int) {
 	e.tally(p) // before the snapshot, so that no connection is counted as moved and as pending
 	paths := make(map[ordering.Path]bool)

@@ -32,8 +32,9 @@ type Observer interface {
 	Settled(c *Connection, from, now *serverconn.Conn, paused time.Duration)
 	// Released: the connection does not use the server connection any more.
 	Released(s *serverconn.Conn)
-	// Ended: the connection is over, for this reason.
-	Ended(c *Connection, s *serverconn.Conn, reason holdfastv1.CloseReason, detail string)
+	// Ended: the connection is over. It was placed on now; from is the same, or where an open handoff was moving it
+	// from.
+	Ended(c *Connection, from, now *serverconn.Conn, why Closure)
 	// Dropped: a frame for the connection was dropped; first says that it was the first for that reason.
 	Dropped(c *Connection, v ordering.Verdict, first bool)
 }

@@ -60,6 +60,10 @@ func (c *Connection) endLocked(fx *effects) {
 		return
 	}
 	fx.ended, fx.closure = c.currentLocked(), c.closure
+	fx.from = fx.ended
+	if previous := c.connLocked(c.end.Previous()); previous != nil {
+		fx.from = previous
+	}
 	fx.ended.AddLoad(-1)
 	for _, u := range c.uses {
 		fx.released = append(fx.released, u.conn)
@@ -94,7 +98,7 @@ func (c *Connection) apply(fx effects) {
 		c.observer.Released(s)
 	}
 	if fx.ended != nil {
-		c.observer.Ended(c, fx.ended, fx.closure.Reason, fx.closure.Detail)
+		c.observer.Ended(c, fx.from, fx.ended, fx.closure)
 	}
 }
 

@@ -20,7 +20,7 @@ func (c *Connection) Receive(s *serverconn.Conn, raw *holdfastv1.Frame, f orderi
 		c.mu.Unlock()
 		return nil
 	}
-	before, from := c.end.State(), c.end.Previous()
+	before, from := c.end.State(), c.connLocked(c.end.Previous())
 	verdict, err := c.receiveLocked(s.Path, f)
 	if err != nil {
 		fx := c.refuseLocked(s, Closure{holdfastv1.CloseReason_CLOSE_REASON_PROTOCOL_ERROR, err.Error()})
@@ -33,6 +33,9 @@ func (c *Connection) Receive(s *serverconn.Conn, raw *holdfastv1.Frame, f orderi
 	}
 	fx := c.effectsLocked()
 	fx.toClient, fx.room = c.end.Inbox.Waiting() > 0, f.Consumed > 0
+	if fx.ended != nil && from != nil {
+		fx.from = from
+	}
 	if !c.ended && before != ordering.Settled && c.end.State() == ordering.Settled {
 		c.settleLocked(&fx, from, raw.GetReceipt().GetPausedMicros())
 	}
@@ -77,9 +80,8 @@ func (c *Connection) refuseLocked(s *serverconn.Conn, cl Closure) effects {
 }
 
 // settleLocked lets go of the server connections that are not needed any more.
-func (c *Connection) settleLocked(fx *effects, from ordering.Path, pausedMicros uint64) {
-	fx.settled, fx.now = true, c.currentLocked()
-	fx.from = c.connLocked(from)
+func (c *Connection) settleLocked(fx *effects, from *serverconn.Conn, pausedMicros uint64) {
+	fx.settled, fx.from, fx.now = true, from, c.currentLocked()
 	fx.paused = time.Duration(pausedMicros) * time.Microsecond
 	c.uses = slices.DeleteFunc(c.uses, func(u use) bool {
 		if c.end.Uses(u.conn.Path) {

@@ -36,14 +36,14 @@ func (r *Registry) Released(s *serverconn.Conn) {
 }
 
 // Ended implements logical.Observer.
-func (r *Registry) Ended(c *logical.Connection, s *serverconn.Conn, reason holdfastv1.CloseReason, detail string) {
+func (r *Registry) Ended(c *logical.Connection, from, now *serverconn.Conn, why logical.Closure) {
 	r.connections.remove(c.ID)
-	r.counters.Closed(wire.CloseReasonName(reason))
-	r.logEnded(c, reason, detail)
-	r.publishConnection(holdfastv1.EventKind_EVENT_KIND_CONNECTION_CLOSED, c, s, func(e *event.Event) {
-		e.CloseReason, e.Detail = reason, detail
+	r.counters.Closed(wire.CloseReasonName(why.Reason))
+	r.logEnded(c, why)
+	r.publishConnection(holdfastv1.EventKind_EVENT_KIND_CONNECTION_CLOSED, c, now, func(e *event.Event) {
+		e.CloseReason, e.Detail = why.Reason, why.Detail
 	})
-	r.mover.MoveEnded(c.ID, s, false, 0)
+	r.mover.MoveEnded(c.ID, from, false, 0)
 }
 
 // Dropped implements logical.Observer.

@@ -272,13 +272,13 @@ func (r *Registry) pathsLocked(want func(*serverconn.Conn) bool) []placement.Pat
 	return paths
 }
 
-func (r *Registry) logEnded(c *logical.Connection, reason holdfastv1.CloseReason, detail string) {
+func (r *Registry) logEnded(c *logical.Connection, why logical.Closure) {
 	level := slog.LevelDebug
-	if reason == holdfastv1.CloseReason_CLOSE_REASON_SERVER_LOST || reason == holdfastv1.CloseReason_CLOSE_REASON_PROTOCOL_ERROR {
+	if reason := why.Reason; reason == holdfastv1.CloseReason_CLOSE_REASON_SERVER_LOST || reason == holdfastv1.CloseReason_CLOSE_REASON_PROTOCOL_ERROR {
 		level = slog.LevelWarn
 	}
 	r.log.Log(context.Background(), level, "connection closed", "connection", wire.FormatID(c.ID),
-		"reason", wire.CloseReasonName(reason), "detail", detail)
+		"reason", wire.CloseReasonName(why.Reason), "detail", why.Detail)
 }
 
 func (r *Registry) publish(kind holdfastv1.EventKind, s *serverconn.Conn, detail string) {

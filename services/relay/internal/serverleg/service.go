@@ -38,8 +38,8 @@ type Service struct {
 	identifier *ingress.Identifier
 	counters   *telemetry.Counters
 	log        *slog.Logger
-	// readers waits for the readers of streams, each of which ends when its stream does.
-	readers sync.WaitGroup
+	// loops waits for the readers and writers of streams, each of which ends when its stream does.
+	loops sync.WaitGroup
 }
 
 // New returns the service.
@@ -47,8 +47,8 @@ func New(config Config, r *registry.Registry, id *ingress.Identifier, c *telemet
 	return &Service{config: config, registry: r, identifier: id, counters: c, log: log}
 }
 
-// Wait waits until no reader is left. Every stream must have ended, or be about to.
-func (s *Service) Wait() { s.readers.Wait() }
+// Wait waits until no reader and no writer is left. Every stream must have ended, or be about to.
+func (s *Service) Wait() { s.loops.Wait() }
 
 type stream = holdfastv1.ServerConnectionService_AttachServer
 
@@ -170,12 +170,12 @@ func (s *Service) sender(st stream) func(*wire.Batch) error {
 	}
 }
 
-// serve runs the writer here and the reader beside it until either ends. When this returns the stream ends, and
-// with it a reader that still waits.
+// serve runs the writer and the reader until either ends. When this returns the stream ends, and with it whichever
+// still waits for it.
 func (s *Service) serve(st stream, conn *serverconn.Conn) error {
 	ctx, cancel := context.WithCancelCause(st.Context())
 	defer cancel(nil)
-	s.readers.Go(func() {
+	s.loops.Go(func() {
 		err := s.read(st, conn)
 		if err == nil {
 			err = wire.ErrEnded
@@ -183,6 +183,7 @@ func (s *Service) serve(st stream, conn *serverconn.Conn) error {
 		cancel(err)
 	})
 	err := conn.Writer.Run(ctx)
+	s.loops.Go(conn.Writer.Wait)
 	switch {
 	case errors.Is(err, wire.ErrEnded):
 		return nil

@@ -1,0 +1,155 @@
+package appserver_test
+
+import (
+	"context"
+	"net"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+
+	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
+	"github.com/holdfast/holdfast/pkg/appserver"
+)
+
+func valid() appserver.Config {
+	return appserver.Config{
+		Relays: []string{"relay:1"}, Application: "test",
+		Handler: appserver.HandlerFunc(func(context.Context, *appserver.Connection) error { return nil }),
+	}
+}
+
+func TestConfigRefuses(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*appserver.Config)
+		want   string
+	}{
+		"no relay":             {func(c *appserver.Config) { c.Relays = nil }, "no relay address"},
+		"no application":       {func(c *appserver.Config) { c.Application = "" }, "application has no name"},
+		"no handler":           {func(c *appserver.Config) { c.Handler = nil }, "no handler"},
+		"negative connections": {func(c *appserver.Config) { c.ConnectionsPerRelay = -1 }, "-1 connections per relay; want 1 to 16"},
+		"many connections":     {func(c *appserver.Config) { c.ConnectionsPerRelay = 17 }, "17 connections per relay; want 1 to 16"},
+		"negative window":      {func(c *appserver.Config) { c.WindowBytes = -1 }, "window of -1 bytes; want 0 to 1073741824"},
+		"huge window":          {func(c *appserver.Config) { c.WindowBytes = 1<<30 + 1 }, "window of 1073741825 bytes; want 0 to 1073741824"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := valid()
+			c.change(&cfg)
+			server, err := appserver.New(cfg)
+			if err == nil || server != nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, %v; want an error that says %q", server, err, c.want)
+			}
+		})
+	}
+}
+
+func TestConfigTakesTheBounds(t *testing.T) {
+	cfg := valid()
+	cfg.ConnectionsPerRelay, cfg.WindowBytes = 16, 1<<30
+	if _, err := appserver.New(cfg); err != nil {
+		t.Error(err)
+	}
+}
+
+// What a handshake says is what was configured.
+func TestHandshakeHasTheConfiguration(t *testing.T) {
+	run(t, []string{"a"}, func(_ *world, cfg *appserver.Config) {
+		cfg.ServerID, cfg.InstanceID, cfg.Application = "app-7", "instance-7", "chat"
+		cfg.WindowBytes, cfg.HeartbeatInterval = 1234, 7*time.Second
+	}, func(t *testing.T, w *world) {
+		r := w.attemptsSoFar()[0].request
+		if r.GetServerId() != "app-7" || r.GetInstanceId() != "instance-7" || r.GetApplication() != "chat" ||
+			r.GetWindowBytes() != 1234 || r.GetHeartbeatInterval().AsDuration() != 7*time.Second || r.GetProtocolVersion() != 1 {
+			t.Errorf("handshake: %v", r)
+		}
+	})
+}
+
+func TestHandshakeHasTheDefaults(t *testing.T) {
+	host, err := os.Hostname()
+	if err != nil {
+		t.Skip("the host has no name")
+	}
+	run(t, []string{"a", "b"}, func(_ *world, cfg *appserver.Config) { cfg.ServerID = "" }, func(t *testing.T, w *world) {
+		attempts := w.attemptsSoFar()
+		if len(attempts) != 2 {
+			t.Fatalf("%d server connections to 2 addresses", len(attempts))
+		}
+		r, other := attempts[0].request, attempts[1].request
+		if r.GetServerId() != host || r.GetWindowBytes() != 0 || r.GetHeartbeatInterval() != nil || r.GetProcessNonce() == 0 {
+			t.Errorf("handshake: %v", r)
+		}
+		if !regexp.MustCompile("^[0-9a-f]{16}$").MatchString(r.GetInstanceId()) {
+			t.Errorf("instance id %q", r.GetInstanceId())
+		}
+		if other.GetInstanceId() != r.GetInstanceId() || other.GetProcessNonce() != r.GetProcessNonce() {
+			t.Errorf("two server connections of one process differ: %v, %v", r, other)
+		}
+	})
+}
+
+// accepting tells of the first handshake.
+type accepting struct {
+	holdfastv1.UnimplementedServerConnectionServiceServer
+	request chan *holdfastv1.HandshakeRequestMessage
+}
+
+func (a accepting) Attach(raw holdfastv1.ServerConnectionService_AttachServer) error {
+	m, err := raw.Recv()
+	if err == nil {
+		a.request <- m.GetHandshake()
+	}
+	return err
+}
+
+// With no dial options the server connections are plaintext over the network.
+func TestDialsPlaintextByDefault(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	service, relay := accepting{request: make(chan *holdfastv1.HandshakeRequestMessage, 100)}, grpc.NewServer()
+	holdfastv1.RegisterServerConnectionServiceServer(relay, service)
+	served := begin(func() error { return relay.Serve(l) })
+	cfg := valid()
+	cfg.Relays, cfg.ShutdownGrace = []string{l.Addr().String()}, -1
+	server, err := appserver.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ran := begin(func() error { return server.Run(ctx) })
+	select {
+	case r := <-service.request:
+		if r.GetApplication() != "test" {
+			t.Errorf("handshake: %v", r)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("no handshake came")
+	}
+	cancel()
+	if err := <-ran; err != nil {
+		t.Error(err)
+	}
+	relay.Stop()
+	<-served
+}
+
+func TestConfigRefusesANegativeHeartbeat(t *testing.T) {
+	cfg := valid()
+	cfg.HeartbeatInterval = -time.Second
+	if _, err := appserver.New(cfg); err == nil || !strings.Contains(err.Error(), "heartbeat") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestConfigRefusesAnEmptyAddress(t *testing.T) {
+	cfg := valid()
+	cfg.Relays = []string{"relay:1", ""}
+	if _, err := appserver.New(cfg); err == nil || !strings.Contains(err.Error(), "address") {
+		t.Errorf("got %v", err)
+	}
+}

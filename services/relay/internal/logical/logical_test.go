@@ -1,0 +1,359 @@
+package logical
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
+	"github.com/holdfast/holdfast/pkg/ordering"
+	"github.com/holdfast/holdfast/pkg/wire"
+	"github.com/holdfast/holdfast/services/relay/internal/placement"
+	"github.com/holdfast/holdfast/services/relay/internal/serverconn"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// rig is a connection on path 1, with a second server connection beside it. Nobody serves their streams: the test pulls
+// and sends frames itself. It notes what the observer is told.
+type rig struct {
+	*Connection
+	t     *testing.T
+	paths [3]*serverconn.Conn
+	told  []string
+}
+
+const window = 1 << 10
+
+func newRig(t *testing.T) *rig {
+	r := &rig{t: t}
+	for path := ordering.Path(1); path <= 2; path++ {
+		r.paths[path] = &serverconn.Conn{Path: path, ID: fmt.Sprint(path), Window: window, Writer: wire.NewWriter(path, time.Hour, nil)}
+	}
+	r.Connection = New(Info{ID: 42, ClientIngress: "in", ClientAddress: "addr"}, r.paths[1], r)
+	r.Start()
+	return r
+}
+
+func (r *rig) Settled(_ *Connection, from, now *serverconn.Conn, paused time.Duration) {
+	was := "new"
+	if from != nil {
+		was = from.ID
+	}
+	r.told = append(r.told, fmt.Sprintf("settled %s to %s %v", was, now.ID, paused))
+}
+
+func (r *rig) Released(s *serverconn.Conn) { r.told = append(r.told, "released "+s.ID) }
+
+func (r *rig) Ended(_ *Connection, from, now *serverconn.Conn, why Closure) {
+	words := "ended on " + now.ID
+	if from != now {
+		words += " from " + from.ID
+	}
+	r.told = append(r.told, words+" "+wire.CloseReasonName(why.Reason))
+}
+
+func (r *rig) Dropped(_ *Connection, v ordering.Verdict, first bool) {
+	r.told = append(r.told, fmt.Sprintf("dropped %v %v", v, first))
+}
+
+// expect checks what the observer was told since the last time.
+func (r *rig) expect(want ...string) {
+	r.t.Helper()
+	if !slices.Equal(r.told, want) {
+		r.t.Errorf("the observer was told %q, want %q", r.told, want)
+	}
+	r.told = nil
+}
+
+// pull sends what stands ready on the path and says in words what it was.
+func (r *rig) pull(path ordering.Path) string {
+	var b wire.Batch
+	for r.Pull(wire.NewLane(r.paths[path].Writer, r.Connection), &b, 16) {
+		continue
+	}
+	var all []string
+	for _, f := range b.Frames() {
+		decoded, err := wire.Decode(f)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		all = append(all, fmt.Sprintf("%v@%d", decoded.Kind, decoded.Epoch.Move()))
+	}
+	return strings.Join(all, " ")
+}
+
+// receive has the app server send a frame via the path, in a move of the first generation.
+func (r *rig) receive(path ordering.Path, move uint64, f *holdfastv1.Frame) error {
+	f.ConnectionId, f.Epoch = 42, 1<<32|move
+	decoded, err := wire.Decode(f)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return r.Receive(r.paths[path], f, decoded)
+}
+
+func receipt(consumed uint64) *holdfastv1.Frame {
+	return &holdfastv1.Frame{Body: &holdfastv1.Frame_Receipt{Receipt: &holdfastv1.ReceiptMessage{ConsumedSeq: consumed}}}
+}
+
+func data(seq uint64, payload string) *holdfastv1.Frame {
+	return &holdfastv1.Frame{Body: &holdfastv1.Frame_Data{Data: &holdfastv1.ConnectionDataMessage{Seq: seq, Payload: []byte(payload), Text: true}}}
+}
+
+func closing(seq uint64, reason holdfastv1.CloseReason) *holdfastv1.Frame {
+	return &holdfastv1.Frame{Body: &holdfastv1.Frame_Close{Close: &holdfastv1.CloseConnectionMessage{Seq: seq, Reason: reason, Detail: "why"}}}
+}
+
+// settled returns a rig whose app server has confirmed.
+func settled(t *testing.T) *rig {
+	r := newRig(t)
+	r.pull(1)
+	r.must(r.receive(1, 1, receipt(0)))
+	r.told = nil
+	return r
+}
+
+func (r *rig) must(err error) {
+	r.t.Helper()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// take takes what is there for the client and does not wait.
+func (r *rig) take() ([]string, *Closure) {
+	ctx, cancel := context.WithCancel(r.t.Context())
+	cancel()
+	taken, closure, err := r.Take(ctx, nil)
+	if err != nil && !errors.Is(err, context.Canceled) {
+		r.t.Fatal(err)
+	}
+	var all []string
+	for _, m := range taken {
+		all = append(all, string(m.Payload))
+	}
+	return all, closure
+}
+
+func TestLifeOfAConnection(t *testing.T) {
+	r := newRig(t)
+	if v := r.View(); v.State != placement.Opening || v.Path != 1 || v.ClientIngress != "in" {
+		t.Errorf("new: %+v", v)
+	}
+	r.must(r.Push(t.Context(), ordering.Message{Kind: ordering.Text, Payload: []byte("x")}))
+	if got := r.pull(1); got != "Open@1 Data@1" {
+		t.Errorf("sent %s", got)
+	}
+	r.must(r.receive(1, 1, receipt(0)))
+	r.expect("settled new to 1 0s")
+	if v := r.View(); v.State != placement.Settled {
+		t.Errorf("confirmed: %+v", v)
+	}
+	r.ClientGone("bye")
+	if v := r.View(); v.State != placement.Closing {
+		t.Errorf("gone: %+v", v)
+	}
+	if got := r.pull(1); got != "Data@1" {
+		t.Errorf("sent %s, want the close", got)
+	}
+	r.expect() // the app server has not said that the close was consumed
+	r.must(r.receive(1, 1, receipt(2)))
+	r.expect("released 1", "ended on 1 CLIENT_GONE")
+	if r.paths[1].Load() != 0 || !r.paths[1].Idle() {
+		t.Errorf("load %d, idle %v", r.paths[1].Load(), r.paths[1].Idle())
+	}
+	r.must(r.receive(1, 1, receipt(2)))
+	r.expect()
+}
+
+func TestMove(t *testing.T) {
+	r := settled(t)
+	r.must(r.Migrate(r.paths[2]))
+	if v := r.View(); v.State != placement.InHandoff || v.Path != 2 || v.Previous != 1 {
+		t.Errorf("in the handoff: %+v", v)
+	}
+	if r.paths[1].Load() != 0 || r.paths[2].Load() != 1 || r.paths[1].Idle() || r.paths[2].Idle() {
+		t.Error("in a handoff both paths are in use, the load is the target's")
+	}
+	if one, two := r.pull(1), r.pull(2); one != "" || two != "Migrate@2" {
+		t.Errorf("step 3: sent %q and %q", one, two)
+	}
+	r.must(r.receive(1, 2, &holdfastv1.Frame{Body: &holdfastv1.Frame_MigrateWithAck{}}))
+	if one, two := r.pull(1), r.pull(2); one != "Ack@2" || two != "" {
+		t.Errorf("step 7: sent %q and %q", one, two)
+	}
+	r.expect()
+	confirm := receipt(0)
+	confirm.GetReceipt().PausedMicros = 1500
+	r.must(r.receive(2, 2, confirm))
+	r.expect("settled 1 to 2 1.5ms", "released 1")
+	if !r.paths[1].Idle() || r.paths[2].Idle() {
+		t.Error("the previous path is in use, or the target is not")
+	}
+}
+
+func TestMigrateRefuses(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		rig  func(*testing.T) *rig
+		to   ordering.Path
+	}{
+		{"not confirmed", newRig, 2},
+		{"to where it is", settled, 1},
+		{"in a handoff", func(t *testing.T) *rig { r := settled(t); r.must(r.Migrate(r.paths[2])); return r }, 2},
+		{"the client is gone", func(t *testing.T) *rig { r := settled(t); r.ClientGone(""); return r }, 2},
+		{"over", func(t *testing.T) *rig { r := settled(t); r.Lost(r.paths[1], ""); return r }, 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := c.rig(t)
+			load := r.paths[2].Load()
+			if err := r.Migrate(r.paths[c.to]); !errors.Is(err, ordering.ErrNotMovable) || r.paths[2].Load() != load {
+				t.Errorf("got %v, load %d", err, r.paths[2].Load())
+			}
+		})
+	}
+}
+
+// How a connection ends is told once, to the client's side and to the observer, after what had arrived.
+func TestEnds(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		end  func(*rig)
+		told string // nothing: it lives until the app server answers
+		want holdfastv1.CloseReason
+		lost bool // messages that wait are not for the client any more
+	}{
+		{
+			"its server connection is lost", func(r *rig) { r.Lost(r.paths[1], "cut") },
+			"ended on 1 SERVER_LOST", holdfastv1.CloseReason_CLOSE_REASON_SERVER_LOST, false,
+		},
+		{
+			"the app server does not know it",
+			func(r *rig) {
+				r.PeerDoesNotKnow(closing(0, holdfastv1.CloseReason_CLOSE_REASON_UNKNOWN_CONNECTION).GetClose())
+			},
+			"ended on 1 SERVER_LOST", holdfastv1.CloseReason_CLOSE_REASON_SERVER_LOST, false,
+		},
+		{
+			"the app server gives it up",
+			func(r *rig) {
+				r.PeerDoesNotKnow(closing(0, holdfastv1.CloseReason_CLOSE_REASON_PROTOCOL_ERROR).GetClose())
+			},
+			"ended on 1 PROTOCOL_ERROR", holdfastv1.CloseReason_CLOSE_REASON_PROTOCOL_ERROR, false,
+		},
+		{
+			"refused",
+			func(r *rig) { r.Refuse(r.paths[1], holdfastv1.CloseReason_CLOSE_REASON_MESSAGE_TOO_LARGE, "big") },
+			"ended on 1 MESSAGE_TOO_LARGE", holdfastv1.CloseReason_CLOSE_REASON_MESSAGE_TOO_LARGE, false,
+		},
+		{
+			"the application closes",
+			func(r *rig) {
+				r.must(r.receive(1, 1, closing(2, holdfastv1.CloseReason_CLOSE_REASON_APPLICATION_CLOSED)))
+			},
+			"", holdfastv1.CloseReason_CLOSE_REASON_APPLICATION_CLOSED, false,
+		},
+		{
+			"an operator closes",
+			func(r *rig) { r.Close(holdfastv1.CloseReason_CLOSE_REASON_OPERATOR, "") },
+			"", holdfastv1.CloseReason_CLOSE_REASON_OPERATOR, true,
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := settled(t)
+			r.must(r.receive(1, 1, data(1, "x")))
+			for range 2 { // the second time changes nothing
+				if c.end(r); c.name == "the application closes" {
+					break
+				}
+			}
+			if c.told != "" {
+				r.expect("released 1", c.told)
+			} else {
+				r.expect()
+			}
+			if got, _ := r.take(); (len(got) == 1) == c.lost {
+				t.Errorf("the client gets %q before the end", got)
+			}
+			got, closure := r.take()
+			if len(got) != 0 || closure == nil || closure.Reason != c.want {
+				t.Fatalf("the client gets %q and %v, want %v", got, closure, c.want)
+			}
+			if err := r.Push(t.Context(), ordering.Message{Kind: ordering.Text}); !errors.Is(err, ErrOver) {
+				t.Errorf("a message of the client: %v", err)
+			}
+		})
+	}
+}
+
+// The reason is the peer's to say, and it may say none.
+func TestEndsWithoutAReason(t *testing.T) {
+	const none = holdfastv1.CloseReason_CLOSE_REASON_UNSPECIFIED
+	for name, end := range map[string]func(*rig){
+		"close":   func(r *rig) { r.must(r.receive(1, 1, closing(1, none))) },
+		"unknown": func(r *rig) { r.PeerDoesNotKnow(closing(0, none).GetClose()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Skip("known bug: a close of reason 0 leaves Take spinning, and the next end panics with the lock held")
+			r := settled(t)
+			end(r)
+			if _, closure := r.take(); closure == nil {
+				t.Error("the client is not told of the end")
+			}
+			r.ClientGone("and goes")
+		})
+	}
+}
+
+func TestPushWaitsForRoom(t *testing.T) {
+	big := ordering.Message{Kind: ordering.Binary, Payload: make([]byte, 2*window)}
+	for _, c := range []struct {
+		name string
+		end  func(r *rig, cancel func())
+		want error
+	}{
+		{"a receipt", func(r *rig, _ func()) { r.pull(1); r.must(r.receive(1, 1, receipt(1))) }, nil},
+		{"its context ends", func(_ *rig, cancel func()) { cancel() }, context.Canceled},
+		{"the connection ends", func(r *rig, _ func()) { r.Lost(r.paths[1], "") }, ErrOver},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := settled(t)
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				r.must(r.Push(ctx, big)) // a lone message always fits
+				pushed := make(chan error, 1)
+				go func() { pushed <- r.Push(ctx, big) }()
+				synctest.Wait()
+				select {
+				case err := <-pushed:
+					t.Fatalf("a full window took a message: %v", err)
+				default:
+				}
+				c.end(r, cancel)
+				if err := <-pushed; !errors.Is(err, c.want) {
+					t.Errorf("got %v, want %v", err, c.want)
+				}
+			})
+		})
+	}
+}
+
+func TestPushAfterAHalfClose(t *testing.T) {
+	r := settled(t)
+	half := ordering.Message{Kind: ordering.HalfClose}
+	r.must(r.Push(t.Context(), half))
+	for _, m := range []ordering.Message{half, {Kind: ordering.Text}} {
+		if err := r.Push(t.Context(), m); !errors.Is(err, ordering.ErrEnded) {
+			t.Errorf("%v: %v", m.Kind, err)
+		}
+	}
+}

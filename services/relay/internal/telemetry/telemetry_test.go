@@ -1,0 +1,58 @@
+package telemetry
+
+import (
+	"fmt"
+	"testing"
+
+	"go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+)
+
+func TestCounters(t *testing.T) {
+	reader := metric.NewManualReader()
+	c, err := New(metric.NewMeterProvider(metric.WithReader(reader)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Opened()
+	c.Opened()
+	c.Closed("CLIENT_GONE")
+	c.Moved("moved")
+	c.FramesIn(3)
+	c.FramesIn(4)
+	c.FramesOut(5)
+	c.Dropped("StaleEpoch")
+	c.Error("RULE_Gap")
+	c.Error("MALFORMED_FRAME")
+
+	var rm metricdata.ResourceMetrics
+	if err := reader.Collect(t.Context(), &rm); err != nil {
+		t.Fatal(err)
+	}
+	got := make(map[string]int64)
+	for _, m := range rm.ScopeMetrics[0].Metrics {
+		if m.Description == "" || m.Unit == "" {
+			t.Errorf("%s has description %q and unit %q", m.Name, m.Description, m.Unit)
+		}
+		for _, p := range m.Data.(metricdata.Sum[int64]).DataPoints {
+			name := m.Name
+			for _, kv := range p.Attributes.ToSlice() {
+				name += fmt.Sprintf(" %s=%s", kv.Key, kv.Value.AsString())
+			}
+			got[name] = p.Value
+		}
+	}
+	want := map[string]int64{
+		"holdfast.relay.connections.opened":                    2,
+		"holdfast.relay.connections.closed reason=CLIENT_GONE": 1,
+		"holdfast.relay.moves outcome=moved":                   1,
+		"holdfast.relay.frames network.io.direction=receive":   7,
+		"holdfast.relay.frames network.io.direction=transmit":  5,
+		"holdfast.relay.frames.dropped reason=StaleEpoch":      1,
+		"holdfast.relay.errors error.type=RULE_Gap":            1,
+		"holdfast.relay.errors error.type=MALFORMED_FRAME":     1,
+	}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("counted %v,\nwant %v", got, want)
+	}
+}
