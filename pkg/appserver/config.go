@@ -22,8 +22,9 @@ import (
 type Handler interface {
 	// ServeConnection serves one connection, in a goroutine of its own. Returning nil closes the connection
 	// after everything that was sent; returning an error closes it with APPLICATION_ERROR and the error's
-	// text, which the client sees. The context ends with a *CloseError as its cause when the connection is
-	// lost, and when the server's grace is over.
+	// text, which the client sees. The context ends with a *CloseError as its cause when the connection
+	// is lost, and when the server's grace is over. That the client has gone is said by Receive, after all that it
+	// sent, and by Send.
 	ServeConnection(ctx context.Context, c *Connection) error
 }
 

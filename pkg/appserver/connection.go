@@ -103,7 +103,7 @@ func (s *Server) handle(ctx context.Context, c *Connection) {
 	why := &CloseError{Reason: holdfastv1.CloseReason_CLOSE_REASON_APPLICATION_CLOSED}
 	if err := s.config.Handler.ServeConnection(ctx, c); err != nil {
 		why = &CloseError{Reason: holdfastv1.CloseReason_CLOSE_REASON_APPLICATION_ERROR, Detail: err.Error()}
-		if closed := new(CloseError); errors.As(err, &closed) {
+		if closed := new(CloseError); errors.As(err, &closed) && closed.Reason != 0 {
 			why = closed // the handler passes on why its connection ended
 		}
 	}

@@ -54,6 +54,20 @@ func TestPathAboutToGo(t *testing.T) {
 	}
 }
 
+// An ingress may be reloaded as often as one likes.
+func TestEveryReloadIsAnsweredAtOnce(t *testing.T) {
+	run(t, []string{"a"}, func(w *world, _ *appserver.Config) { w.react = endDrained }, func(t *testing.T, w *world) {
+		for n := range 5 {
+			time.Sleep(time.Minute)
+			w.ingresses["a"].reload()
+			settle()
+			if attempts := w.attemptsSoFar(); len(attempts) != n+2 || w.server.Attached() != 1 {
+				t.Errorf("after reload %d: %d attempts, %d server connections are live", n+1, len(attempts), w.server.Attached())
+			}
+		}
+	})
+}
+
 // It is said once, however often it is heard.
 func TestDrainingIsSaidOnce(t *testing.T) {
 	run(t, []string{"a", "b"}, nil, func(t *testing.T, w *world) {

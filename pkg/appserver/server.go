@@ -56,9 +56,9 @@ func (s *Server) Attached() int {
 	return len(s.paths)
 }
 
-// Run keeps the server connections and serves until the context ends. Then it takes nothing new, lets the
-// connections go on for the shutdown grace, closes those that are left with SERVER_SHUTDOWN, and returns nil once
-// every goroutine is done. It may be called once.
+// Run keeps the server connections and serves until the context ends. Then it has the relay place new
+// connections elsewhere where there is a choice, lets those that it has go on for the shutdown grace, closes what is left
+// with SERVER_SHUTDOWN, and returns nil once every goroutine is done. It may be called once.
 func (s *Server) Run(ctx context.Context) error {
 	// Streams and handlers live on through the grace.
 	life, end := context.WithCancelCause(context.WithoutCancel(ctx))

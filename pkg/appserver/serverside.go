@@ -40,7 +40,7 @@ func (c *Connection) receive(sc *serverConn, raw *holdfastv1.Frame, f ordering.F
 		c.consumeAllLocked()
 	}
 	var reject *holdfastv1.Frame
-	if bit := uint8(1) << verdict; verdict != ordering.Taken && c.rejected&bit == 0 {
+	if bit := uint8(1) << verdict; verdict != ordering.Taken && f.Kind == ordering.Data && c.rejected&bit == 0 {
 		c.rejected |= bit
 		reject = wire.Reject(raw, verdict, c.end.Epoch())
 	}
@@ -124,6 +124,9 @@ func (c *Connection) abandon(why *CloseError) {
 	if c.gone {
 		c.mu.Unlock()
 		return
+	}
+	if c.closed != nil {
+		why = c.closed // the peer had said why before
 	}
 	fx := c.abandonLocked(why)
 	c.mu.Unlock()

@@ -111,14 +111,11 @@ func TestShutdownGrace(t *testing.T) {
 
 // Run waits through the grace for the relay to let go, as it may have opened a connection before it was told.
 func TestShutdownWaitsForTheRelay(t *testing.T) {
-	connected(t, func(w *world, cfg *appserver.Config) {
+	run(t, []string{"a", "b"}, func(w *world, cfg *appserver.Config) {
 		orderly(w, cfg)
 		cfg.ShutdownGrace = time.Minute
-	}, func(t *testing.T, w *world, a, b *stream, x *session) {
-		b.finish(nil)
-		x.end <- nil // and the relay ends server connection a
-		time.Sleep(time.Minute)
-		a, b = w.stream("a", 2), w.stream("b", 2)
+	}, func(t *testing.T, w *world) {
+		a, b := w.stream("a", 1), w.stream("b", 1)
 		began := time.Now()
 		w.stop()
 		settle()

@@ -15,15 +15,14 @@ type Source interface {
 // End is an end of a logical connection: an ordering.Initiator or an ordering.Responder.
 type End interface {
 	Next(path ordering.Path) (ordering.Frame, bool)
-	Ready(path ordering.Path) bool
 }
 
 // Pull adds to the batch what the end has to send via the lane, and has each frame completed. It is what a Source does
-// in its Pull, under its lock.
+// in its Pull, under its lock. It reports false only when the end had nothing more: a receipt alone counts as well.
 func (l *Lane) Pull(batch *Batch, quantum int, id uint64, end End, complete func(ordering.Frame, *holdfastv1.Frame)) (more bool) {
 	for range quantum {
 		if batch.Full() {
-			break
+			return true
 		}
 		f, ok := end.Next(l.path)
 		if !ok {
@@ -31,7 +30,7 @@ func (l *Lane) Pull(batch *Batch, quantum int, id uint64, end End, complete func
 		}
 		complete(f, batch.Add(id, f))
 	}
-	return end.Ready(l.path)
+	return true
 }
 
 // Lane joins a Source to the Writer of one server connection.

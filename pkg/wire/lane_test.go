@@ -37,7 +37,7 @@ func TestLanePull(t *testing.T) {
 	}{
 		{"nothing", fakeEnd{path: 1}, 0, false},
 		{"less than the quantum", fakeEnd{path: 1, left: 3}, 3, false},
-		{"exactly the quantum", fakeEnd{path: 1, left: 4}, 4, false},
+		{"exactly the quantum: there may be a receipt", fakeEnd{path: 1, left: 4}, 4, true},
 		{"more than the quantum", fakeEnd{path: 1, left: 5}, 4, true},
 		{"what is for another path stays", fakeEnd{path: 2, left: 5}, 0, false},
 		{"what makes the batch full is the last", fakeEnd{path: 1, left: 3, size: maxBatchBytes}, 1, true},

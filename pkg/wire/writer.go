@@ -42,8 +42,9 @@ type Writer struct {
 	ended     chan struct{}
 	end       sync.Once
 
-	// heard is when the peer was last heard, in nanoseconds of the wall clock.
+	// heard is when the peer was last heard, in nanoseconds after began.
 	heard atomic.Int64
+	began time.Time
 
 	// loop is the goroutine of write.
 	loop sync.WaitGroup
@@ -67,7 +68,7 @@ type Writer struct {
 // NewWriter returns a writer for the path. Its send writes one batch to the stream and may block. The
 // heartbeat is the negotiated interval.
 func NewWriter(path ordering.Path, heartbeat time.Duration, send func(*Batch) error) *Writer {
-	w := &Writer{path: path, send: send, heartbeat: heartbeat, wake: make(chan struct{}, 1), ended: make(chan struct{})}
+	w := &Writer{path: path, send: send, heartbeat: heartbeat, wake: make(chan struct{}, 1), ended: make(chan struct{}), began: time.Now()}
 	w.Heard()
 	return w
 }
@@ -132,7 +133,7 @@ func (w *Writer) write(ctx context.Context) error {
 func (w *Writer) End() { w.end.Do(func() { close(w.ended) }) }
 
 // Heard notes that the peer was heard.
-func (w *Writer) Heard() { w.heard.Store(time.Now().UnixNano()) }
+func (w *Writer) Heard() { w.heard.Store(int64(time.Since(w.began))) }
 
 // Ping takes a ping of the peer: one that is no answer is answered. Of several that wait, the last is.
 func (w *Writer) Ping(p *holdfastv1.PingMessage) {
@@ -160,6 +161,13 @@ func (w *Writer) Reply(f *holdfastv1.Frame) bool {
 	}
 	w.unlockAndWake()
 	return ok
+}
+
+// Replies returns how many replies wait.
+func (w *Writer) Replies() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.replies)
 }
 
 func (w *Writer) ready(l *Lane, urgent bool) {
@@ -256,7 +264,7 @@ func (w *Writer) nextDeadline() time.Time {
 }
 
 func (w *Writer) silentAt() time.Time {
-	return time.Unix(0, w.heard.Load()).Add(silentIntervals * w.heartbeat)
+	return w.began.Add(time.Duration(w.heard.Load()) + silentIntervals*w.heartbeat)
 }
 
 // onTimer moves the lanes that owe a receipt to the ready list, and pings when nothing was sent for the

@@ -29,9 +29,9 @@ type ErrorReason int32
 
 const (
 	ErrorReason_ERROR_REASON_UNSPECIFIED ErrorReason = 0
-	// The first message of the stream was no handshake.
+	// The first message of the stream was no handshake, or had more than that.
 	ErrorReason_ERROR_REASON_HANDSHAKE_REQUIRED ErrorReason = 1
-	// A second handshake came, or a handshake beside frames.
+	// A second handshake came.
 	ErrorReason_ERROR_REASON_HANDSHAKE_REPEATED ErrorReason = 2
 	// The protocol version is not spoken here.
 	ErrorReason_ERROR_REASON_UNSUPPORTED_VERSION ErrorReason = 3
@@ -43,7 +43,7 @@ const (
 	ErrorReason_ERROR_REASON_UNKNOWN_APPLICATION ErrorReason = 6
 	// Another process with this instance_id is attached.
 	ErrorReason_ERROR_REASON_INSTANCE_CONFLICT ErrorReason = 7
-	// A frame had no body, or no connection_id, or one that its sender may not send.
+	// A frame had no body or no connection_id.
 	ErrorReason_ERROR_REASON_MALFORMED_FRAME ErrorReason = 8
 	// A gRPC message was over the limit of the listener.
 	ErrorReason_ERROR_REASON_MESSAGE_TOO_LARGE ErrorReason = 9

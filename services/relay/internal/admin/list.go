@@ -124,7 +124,7 @@ func clientConnection(snap logical.Snapshot) *holdfastv1.ClientConnection {
 
 func state(snap logical.Snapshot) holdfastv1.ConnectionState {
 	switch {
-	case snap.State == placement.Closing:
+	case snap.Closing:
 		return holdfastv1.ConnectionState_CONNECTION_STATE_CLOSING
 	case snap.State == placement.Opening:
 		return holdfastv1.ConnectionState_CONNECTION_STATE_OPENING

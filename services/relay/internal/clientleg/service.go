@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
@@ -32,8 +33,8 @@ type Service struct {
 	identifier *ingress.Identifier
 	counters   *telemetry.Counters
 	log        *slog.Logger
-	// readers waits for the readers of streams, each of which ends when its stream does.
-	readers sync.WaitGroup
+	// loops waits for the readers and writers of streams, each of which ends when its stream does.
+	loops sync.WaitGroup
 }
 
 // New returns the service. MaxMessage is the largest payload of one message, in bytes.
@@ -41,13 +42,12 @@ func New(maxMessage int, r *registry.Registry, id *ingress.Identifier, c *teleme
 	return &Service{maxMessage: maxMessage, registry: r, identifier: id, counters: c, log: log}
 }
 
-// Wait waits until no reader is left. Every stream must have ended, or be about to.
-func (s *Service) Wait() { s.readers.Wait() }
+// Wait waits until no reader and no writer is left. Every stream must have ended, or be about to.
+func (s *Service) Wait() { s.loops.Wait() }
 
 type stream = holdfastv1.ClientConnectionService_ConnectServer
 
-// Connect implements ClientConnectionService. It runs the writer; the reader runs beside it and ends with the
-// stream.
+// Connect implements ClientConnectionService. The reader and the writer run beside it and end with the stream.
 func (s *Service) Connect(st stream) error {
 	origin := s.identifier.Identify(st.Context())
 	if origin.Ignored {
@@ -60,20 +60,51 @@ func (s *Service) Connect(st stream) error {
 	if err != nil {
 		return s.refused("", s.recvError(err))
 	}
+	if err := s.check(first, true); err != nil {
+		return s.refused("", err)
+	}
 	conn, err := s.open(st, origin, first)
 	if err != nil {
 		return s.refused("", err)
 	}
 	ctx, cancel := context.WithCancelCause(st.Context())
 	defer cancel(nil)
-	s.readers.Go(func() { s.read(ctx, cancel, st, conn, first) })
+	s.loops.Go(func() { s.read(ctx, cancel, st, conn, first) })
 	w := writer{stream: st, conn: conn, batches: first.GetHello().GetBatches()}
-	err = w.run(ctx)
+	written := make(chan error, 1)
+	s.loops.Go(func() { written <- w.run(ctx) })
+	err = outcome(ctx, conn, written)
 	conn.ClientGone("the client's stream ended")
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return status.FromContextError(err).Err()
 	}
 	return err
+}
+
+// flushTime is for how long a client that takes nothing may hold up the end of its connection.
+const flushTime = time.Second
+
+// outcome waits for the end of the connection, or of the stream. A writer that is blocked in a send does not hold it up:
+// the stream ends with this, and with it the send.
+func outcome(ctx context.Context, conn *logical.Connection, written <-chan error) error {
+	select {
+	case err := <-written:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-conn.Over():
+	}
+	flush := time.NewTimer(flushTime)
+	defer flush.Stop()
+	select {
+	case err := <-written:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-flush.C:
+		closure := conn.Closure()
+		return wire.CloseStatus(closure.Reason, closure.Detail)
+	}
 }
 
 // open places the connection and answers a hello.
@@ -133,8 +164,8 @@ func (s *Service) read(ctx context.Context, cancel context.CancelCauseFunc, st s
 	}
 }
 
-// receive pushes the messages of one request.
-func (s *Service) receive(ctx context.Context, conn *logical.Connection, m *holdfastv1.ConnectRequest, first bool) error {
+// check returns an error for a request that is not legal there.
+func (s *Service) check(m *holdfastv1.ConnectRequest, first bool) error {
 	single, has := fromContent(m.GetContent())
 	switch {
 	case m.GetHello() != nil && (!first || has || len(m.GetMessages()) > 0):
@@ -142,29 +173,45 @@ func (s *Service) receive(ctx context.Context, conn *logical.Connection, m *hold
 	case has && len(m.GetMessages()) > 0:
 		return unexpected("text or binary beside messages; send either")
 	case has:
-		return s.push(ctx, conn, single)
+		return s.checkSize(single)
+	case m.GetHello() == nil && len(m.GetMessages()) == 0:
+		return unexpected("a request with no hello, no text, no binary and no messages")
 	}
 	for i, item := range m.GetMessages() {
 		message, has := fromContent(item.GetContent())
 		if !has {
 			return unexpected("message %d of a batch has neither text nor binary", i+1)
 		}
-		if err := s.push(ctx, conn, message); err != nil {
+		if err := s.checkSize(message); err != nil {
 			return err
 		}
-	}
-	if m.GetHello() == nil && len(m.GetMessages()) == 0 {
-		return unexpected("a request with no hello, no text, no binary and no messages")
 	}
 	return nil
 }
 
-func (s *Service) push(ctx context.Context, conn *logical.Connection, m ordering.Message) error {
+func (s *Service) checkSize(m ordering.Message) error {
 	if len(m.Payload) > s.maxMessage {
 		return wire.Errorf(holdfastv1.ErrorReason_ERROR_REASON_MESSAGE_TOO_LARGE,
 			"a message has %d bytes; the limit is %d", len(m.Payload), s.maxMessage)
 	}
-	return conn.Push(ctx, m)
+	return nil
+}
+
+// receive pushes the messages of one request.
+func (s *Service) receive(ctx context.Context, conn *logical.Connection, m *holdfastv1.ConnectRequest, first bool) error {
+	if err := s.check(m, first); err != nil {
+		return err
+	}
+	if single, has := fromContent(m.GetContent()); has {
+		return conn.Push(ctx, single)
+	}
+	for _, item := range m.GetMessages() {
+		message, _ := fromContent(item.GetContent())
+		if err := conn.Push(ctx, message); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func unexpected(format string, args ...any) error {

@@ -37,9 +37,20 @@ func (w *writer) run(ctx context.Context) error {
 		if err := w.send(taken); err != nil {
 			return err
 		}
-		clear(taken)
+		w.forget()
 		w.conn.Consume(len(taken))
 	}
+}
+
+// forget lets go of what was sent: an idle client must not keep its last messages alive.
+func (w *writer) forget() {
+	for i := range w.taken {
+		w.taken[i] = ordering.Message{}
+		if i < len(w.items) {
+			w.items[i].text.Text, w.items[i].binary.Binary = "", nil
+		}
+	}
+	w.text.Text, w.binary.Binary = "", nil
 }
 
 func (w *writer) send(messages []ordering.Message) error {

@@ -103,6 +103,10 @@ func (e *Evacuator) evacuate(ctx context.Context, ticks <-chan time.Time) {
 		if !e.takeSlot(ctx, ticks) {
 			return
 		}
+		if from := e.registry.ServerConnection(d.From); from == nil || !e.leaving(from) { // the reload was cancelled
+			<-e.slots
+			continue
+		}
 		if e.leaving(target) { // while the move waited for its turn
 			<-e.slots
 			e.Reconsider()

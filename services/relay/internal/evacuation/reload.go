@@ -76,7 +76,11 @@ func (e *Evacuator) follow(ctx context.Context, p Progress, began time.Time, wai
 		}
 		if p.Done {
 			e.log.Info("reload is ready", "ingress", p.Ingress, "safe", p.Safe, "moved", p.Moved, "elapsed", p.Elapsed)
-			e.registry.PublishIngress(holdfastv1.EventKind_EVENT_KIND_RELOAD_READY, p.Ingress, "")
+			detail := "safe to reload"
+			if !p.Safe {
+				detail = "not safe to reload"
+			}
+			e.registry.PublishIngress(holdfastv1.EventKind_EVENT_KIND_RELOAD_READY, p.Ingress, detail)
 			return nil
 		}
 		select {

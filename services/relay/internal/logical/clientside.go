@@ -89,6 +89,8 @@ type Snapshot struct {
 	Handoff        ordering.InitiatorState
 	Server         *serverconn.Conn // nil when the connection is over
 	Received, Sent uint64
+	// Closing: one side has closed; what is under way still arrives.
+	Closing bool
 }
 
 // Snapshot returns what the connection looks like now.
@@ -97,7 +99,8 @@ func (c *Connection) Snapshot() Snapshot {
 	defer c.mu.Unlock()
 	return Snapshot{
 		Info: c.Info, Connection: c.viewLocked(), Epoch: c.end.Epoch(), Handoff: c.end.State(),
-		Server: c.currentLocked(), Received: c.received.Load(), Sent: c.sent.Load(),
+		Closing: c.ended || c.closure.Reason != 0 || c.end.Inbox.Closed(),
+		Server:  c.currentLocked(), Received: c.received.Load(), Sent: c.sent.Load(),
 	}
 }
 
@@ -113,7 +116,7 @@ func (c *Connection) viewLocked() placement.Connection {
 		ID: c.ID, ClientIngress: c.ClientIngress, Path: c.end.Path(), Previous: c.end.Previous(), State: placement.InHandoff,
 	}
 	switch {
-	case c.ended || c.closure.Reason != 0 || c.end.Inbox.Closed():
+	case c.ended:
 		v.State = placement.Closing
 	case c.end.State() == ordering.Settled:
 		v.State = placement.Settled

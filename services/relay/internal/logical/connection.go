@@ -5,6 +5,7 @@ package logical
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,8 +31,9 @@ type Observer interface {
 	// Settled: the app server confirmed the connection, or a handoff of it ended; then from is where it
 	// was before, and paused for how long the app server held its outgoing traffic.
 	Settled(c *Connection, from, now *serverconn.Conn, paused time.Duration)
-	// Released: the connection does not use the server connection any more.
-	Released(s *serverconn.Conn)
+	// Released: the connection does not use the server connection any more; end says that it is to be ended, as it
+	// drains and this was the last connection on it.
+	Released(s *serverconn.Conn, end bool)
 	// Ended: the connection is over. It was placed on now; from is the same, or where an open handoff was moving it
 	// from.
 	Ended(c *Connection, from, now *serverconn.Conn, why Closure)
@@ -83,7 +85,8 @@ type use struct {
 	lane *wire.Lane
 }
 
-// New returns a connection on the server connection, for the owner to make known and then to Start.
+// New returns a connection on the server connection, which its caller has acquired, for the owner to make known and then
+// to Start.
 func New(info Info, s *serverconn.Conn, observer Observer) *Connection {
 	c := &Connection{
 		Info: info, Instance: s.Instance, observer: observer,
@@ -93,6 +96,16 @@ func New(info Info, s *serverconn.Conn, observer Observer) *Connection {
 	c.addUseLocked(s)
 	s.AddLoad(1)
 	return c
+}
+
+// Over is closed when the connection has ended for the client.
+func (c *Connection) Over() <-chan struct{} { return c.over }
+
+// Closure says why the connection has ended. It is valid once Over is closed.
+func (c *Connection) Closure() Closure {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closure
 }
 
 // Start sends the Open. The connection must be known to the reader of the server connection by now.
@@ -116,7 +129,9 @@ func (c *Connection) Push(ctx context.Context, m ordering.Message) error {
 		fx := c.effectsLocked()
 		c.mu.Unlock()
 		if err == nil {
-			c.received.Add(1)
+			if m.Kind != ordering.HalfClose {
+				c.received.Add(1)
+			}
 			c.apply(fx)
 			return nil
 		}
@@ -167,8 +182,13 @@ func (c *Connection) setClosureLocked(cl Closure) {
 	}
 }
 
-// abandonLocked ends the connection at once: nobody is left to wait for.
+// abandonLocked ends the connection at once: nobody is left to wait for. When the application's own Close is here already,
+// the client is told that, after the messages before it.
 func (c *Connection) abandonLocked(cl Closure) {
+	if c.end.Inbox.Closed() && !c.discard {
+		c.ended = true
+		return
+	}
 	c.setClosureLocked(cl)
 	c.discard = true
 	c.ended = true
@@ -188,12 +208,20 @@ func (c *Connection) consumeAllLocked() {
 	c.end.Inbox.Consume()
 }
 
+// closureOf reads a Close. One that gives no reason, or none that is known, is a fault of the application.
 func closureOf(m ordering.Message) Closure {
-	return Closure{holdfastv1.CloseReason(m.Reason), string(m.Payload)}
+	return newClosure(holdfastv1.CloseReason(m.Reason), string(m.Payload))
 }
 
+func newClosure(reason holdfastv1.CloseReason, detail string) Closure {
+	if holdfastv1.CloseReason_name[int32(reason)] == "" || reason == holdfastv1.CloseReason_CLOSE_REASON_UNSPECIFIED {
+		return Closure{holdfastv1.CloseReason_CLOSE_REASON_APPLICATION_ERROR, fmt.Sprintf("close reason %d: %s", reason, detail)}
+	}
+	return Closure{reason, detail}
+}
+
+// addUseLocked takes a server connection that was acquired into use.
 func (c *Connection) addUseLocked(s *serverconn.Conn) {
-	s.AddLane(1)
 	c.uses = append(c.uses, use{s, wire.NewLane(s.Writer, c)})
 }
 

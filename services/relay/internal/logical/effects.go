@@ -60,6 +60,9 @@ func (c *Connection) endLocked(fx *effects) {
 		return
 	}
 	fx.ended, fx.closure = c.currentLocked(), c.closure
+	if fx.closure.Reason == 0 { // the application's Close waits for the client to take what came before it
+		fx.closure = Closure{holdfastv1.CloseReason_CLOSE_REASON_APPLICATION_CLOSED, ""}
+	}
 	fx.from = fx.ended
 	if previous := c.connLocked(c.end.Previous()); previous != nil {
 		fx.from = previous
@@ -94,8 +97,7 @@ func (c *Connection) apply(fx effects) {
 		c.observer.Settled(c, fx.from, fx.now, fx.paused)
 	}
 	for _, s := range fx.released {
-		s.AddLane(-1)
-		c.observer.Released(s)
+		c.observer.Released(s, s.Release())
 	}
 	if fx.ended != nil {
 		c.observer.Ended(c, fx.from, fx.ended, fx.closure)

@@ -39,7 +39,7 @@ func (c *Connection) Receive(s *serverconn.Conn, raw *holdfastv1.Frame, f orderi
 	if !c.ended && before != ordering.Settled && c.end.State() == ordering.Settled {
 		c.settleLocked(&fx, from, raw.GetReceipt().GetPausedMicros())
 	}
-	if verdict != ordering.Taken {
+	if verdict != ordering.Taken && f.Kind == ordering.Data { // a late handshake frame is answered with nothing
 		c.dropLocked(&fx, verdict, raw, s)
 	}
 	c.mu.Unlock()
@@ -71,11 +71,7 @@ func (c *Connection) Refuse(s *serverconn.Conn, reason holdfastv1.CloseReason, d
 func (c *Connection) refuseLocked(s *serverconn.Conn, cl Closure) effects {
 	c.abandonLocked(cl)
 	fx := c.effectsLocked()
-	fx.replyTo = s
-	fx.reply = &holdfastv1.Frame{
-		ConnectionId: c.ID, Epoch: uint64(c.end.Epoch()),
-		Body: &holdfastv1.Frame_Close{Close: &holdfastv1.CloseConnectionMessage{Reason: cl.Reason, Detail: cl.Detail}},
-	}
+	fx.reply, fx.replyTo = c.closeNow(cl), s
 	return fx
 }
 
@@ -104,46 +100,65 @@ func (c *Connection) dropLocked(fx *effects, v ordering.Verdict, raw *holdfastv1
 
 // PeerDoesNotKnow takes the word of the app server that it has no such connection.
 func (c *Connection) PeerDoesNotKnow(m *holdfastv1.CloseConnectionMessage) {
-	reason := m.GetReason()
-	if reason == holdfastv1.CloseReason_CLOSE_REASON_UNKNOWN_CONNECTION {
-		reason = holdfastv1.CloseReason_CLOSE_REASON_SERVER_LOST
+	cl := newClosure(m.GetReason(), "the app server says: "+m.GetDetail())
+	if cl.Reason == holdfastv1.CloseReason_CLOSE_REASON_UNKNOWN_CONNECTION {
+		cl.Reason = holdfastv1.CloseReason_CLOSE_REASON_SERVER_LOST
 	}
-	c.abandon(reason, "the app server says: "+m.GetDetail())
-}
-
-// Lost says that the server connection is gone. A connection that uses it ends with SERVER_LOST.
-func (c *Connection) Lost(s *serverconn.Conn, detail string) {
-	c.mu.Lock()
-	uses := c.connLocked(s.Path) != nil
-	c.mu.Unlock()
-	if uses {
-		c.abandon(holdfastv1.CloseReason_CLOSE_REASON_SERVER_LOST, detail)
-	}
-}
-
-func (c *Connection) abandon(reason holdfastv1.CloseReason, detail string) {
 	c.mu.Lock()
 	if c.ended {
 		c.mu.Unlock()
 		return
 	}
-	c.abandonLocked(Closure{reason, detail})
+	c.abandonLocked(cl)
 	fx := c.effectsLocked()
 	c.mu.Unlock()
 	c.apply(fx)
+}
+
+// Lost says that the server connection is gone. A connection that uses it ends with SERVER_LOST; in a handoff the app
+// server, which may not use it yet or any more, is told by the other one.
+func (c *Connection) Lost(s *serverconn.Conn, detail string) {
+	c.mu.Lock()
+	if c.ended || c.connLocked(s.Path) == nil {
+		c.mu.Unlock()
+		return
+	}
+	cl := Closure{holdfastv1.CloseReason_CLOSE_REASON_SERVER_LOST, detail}
+	var other *serverconn.Conn
+	for _, u := range c.uses {
+		if u.conn != s {
+			other = u.conn
+		}
+	}
+	c.abandonLocked(cl)
+	fx := c.effectsLocked()
+	if other != nil {
+		fx.reply, fx.replyTo = c.closeNow(cl), other
+	}
+	c.mu.Unlock()
+	c.apply(fx)
+}
+
+// closeNow returns the frame that closes the connection at once.
+func (c *Connection) closeNow(cl Closure) *holdfastv1.Frame {
+	return &holdfastv1.Frame{
+		ConnectionId: c.ID, Epoch: uint64(c.end.Epoch()),
+		Body: &holdfastv1.Frame_Close{Close: &holdfastv1.CloseConnectionMessage{Reason: cl.Reason, Detail: cl.Detail}},
+	}
 }
 
 // Migrate begins a graceful move to the target (step 3). It returns ordering.ErrNotMovable when the state does
 // not allow one. How it ends is told to the observer: with Settled or with Ended.
 func (c *Connection) Migrate(target *serverconn.Conn) error {
 	c.mu.Lock()
-	if c.ended || c.closure.Reason != 0 {
+	previous := c.currentLocked()
+	if c.ended || !target.Acquire() {
 		c.mu.Unlock()
 		return ordering.ErrNotMovable
 	}
-	previous := c.currentLocked()
 	if err := c.end.Migrate(target.Path); err != nil {
 		c.mu.Unlock()
+		c.observer.Released(target, target.Release())
 		return err
 	}
 	c.addUseLocked(target)

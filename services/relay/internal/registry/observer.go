@@ -29,8 +29,8 @@ func (r *Registry) Settled(c *logical.Connection, from, now *serverconn.Conn, pa
 
 // Released implements logical.Observer: a draining server connection that nothing uses any more is ended, so
 // that the ingress it came in through need not wait for it.
-func (r *Registry) Released(s *serverconn.Conn) {
-	if s.Draining() && s.Idle() {
+func (r *Registry) Released(s *serverconn.Conn, end bool) {
+	if end {
 		s.Writer.End()
 	}
 }
@@ -43,6 +43,9 @@ func (r *Registry) Ended(c *logical.Connection, from, now *serverconn.Conn, why 
 	r.publishConnection(holdfastv1.EventKind_EVENT_KIND_CONNECTION_CLOSED, c, now, func(e *event.Event) {
 		e.CloseReason, e.Detail = why.Reason, why.Detail
 	})
+	if from != now {
+		r.counters.Moved("ended")
+	}
 	r.mover.MoveEnded(c.ID, from, false, 0)
 }
 

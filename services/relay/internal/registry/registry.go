@@ -135,16 +135,18 @@ func (r *Registry) Detach(s *serverconn.Conn, detail string) {
 		c.Lost(s, "server connection "+s.ID+" was lost: "+detail)
 	}
 	r.publish(holdfastv1.EventKind_EVENT_KIND_SERVER_CONNECTION_ENDED, s, detail)
+	r.mover.Reconsider() // it may have been the target of moves that were planned
 }
 
 // Draining takes the word of an app server that the path is about to go.
 func (r *Registry) Draining(s *serverconn.Conn, detail string) {
-	if !s.SetDraining() {
+	news, end := s.SetDraining()
+	if !news {
 		return
 	}
 	r.log.Info("server connection is draining", "server_connection", s.ID, "ingress", s.Ingress, "detail", detail)
 	r.publish(holdfastv1.EventKind_EVENT_KIND_SERVER_CONNECTION_DRAINING, s, detail)
-	r.Released(s)
+	r.Released(s, end)
 	r.mover.Reconsider()
 }
 
@@ -175,19 +177,23 @@ func (r *Registry) place(info *logical.Info) (*logical.Connection, error) {
 		return nil, err
 	}
 	path, ok := placement.Choose(r.pathsLocked(func(s *serverconn.Conn) bool {
-		ending := s.Draining() && s.Idle() // see Released
-		return s.Instance.Application == info.Application && !ending
+		return s.Instance.Application == info.Application
 	}))
 	if !ok {
 		return nil, wire.Errorf(holdfastv1.ErrorReason_ERROR_REASON_NO_APP_SERVER,
 			"no app server of application %q is attached at the moment; try again later", info.Application)
+	}
+	if !r.paths[path].Acquire() {
+		// It is ending, and another will be chosen once it is gone. Its end is a matter of moments.
+		return nil, wire.Errorf(holdfastv1.ErrorReason_ERROR_REASON_NO_APP_SERVER,
+			"the only server connection of application %q is about to go; try again", info.Application)
 	}
 	r.seenLocked(info.ClientIngress)
 	info.ID, info.ConnectedAt = wire.NewID(), time.Now()
 	c := logical.New(*info, r.paths[path], r)
 	if !r.connections.add(c) {
 		r.paths[path].AddLoad(-1)
-		r.paths[path].AddLane(-1)
+		r.paths[path].Release()
 		return nil, nil
 	}
 	return c, nil

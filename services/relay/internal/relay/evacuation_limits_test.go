@@ -128,7 +128,6 @@ func TestTargetThatGoesBeforeTheTurnComes(t *testing.T) {
 
 // The same, and no place is waited for any more when the turn comes: another target must be found all the same.
 func TestLostTargetIsReplaced(t *testing.T) {
-	t.Skip("known bug: nothing reconsiders when a target is lost, but an app server that attaches")
 	onStage(t, oneMove, func(t *testing.T, s *stage) {
 		w := s.wiredServer("app-2", echo, "b", "c", "e")
 		first, second := s.on("b", "z"), s.on("b", "z")

@@ -2,6 +2,7 @@
 package serverconn
 
 import (
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -30,12 +31,16 @@ type Conn struct {
 	AttachedAt time.Time
 	Writer     *wire.Writer
 
-	// load counts the logical connections placed on it; lanes those that use it in any way, in a handoff
-	// away from it too. load <= lanes but for moments.
-	load, lanes atomic.Int64
-	draining    atomic.Bool
-	ended       atomic.Bool
-	unknown     atomic.Bool
+	// load counts the logical connections placed on it.
+	load    atomic.Int64
+	ended   atomic.Bool
+	unknown atomic.Bool
+
+	mu sync.Mutex
+	// Guarded by mu. lanes counts the logical connections that use it, in a handoff away from it too; draining is the
+	// word of its app server; ending says that it drains and nothing uses it: nothing will any more.
+	lanes            int
+	draining, ending bool
 }
 
 // Load returns how many logical connections are placed on it.
@@ -44,17 +49,56 @@ func (c *Conn) Load() int { return int(c.load.Load()) }
 // AddLoad changes the number of logical connections placed on it.
 func (c *Conn) AddLoad(n int) { c.load.Add(int64(n)) }
 
-// AddLane changes the number of logical connections that use it and returns the new number.
-func (c *Conn) AddLane(n int) int { return int(c.lanes.Add(int64(n))) }
+// Acquire takes it into use by one more logical connection. It reports false when it is ending.
+func (c *Conn) Acquire() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.ending {
+		c.lanes++
+	}
+	return !c.ending
+}
 
-// Idle reports whether no logical connection uses it.
-func (c *Conn) Idle() bool { return c.lanes.Load() == 0 }
+// Release undoes an Acquire. It reports true once, when the server connection is to be ended: it drains, and nothing
+// uses it any more.
+func (c *Conn) Release() (end bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lanes--
+	return c.endLocked()
+}
 
-// SetDraining marks it as about to go, by the word of its app server. It reports whether that is news.
-func (c *Conn) SetDraining() bool { return c.draining.CompareAndSwap(false, true) }
+// InUse reports whether a logical connection uses it.
+func (c *Conn) InUse() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.lanes > 0
+}
+
+// SetDraining marks it as about to go, by the word of its app server. It reports whether that is news, and whether the
+// server connection is to be ended.
+func (c *Conn) SetDraining() (news, end bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	news = !c.draining
+	c.draining = true
+	return news, c.endLocked()
+}
+
+func (c *Conn) endLocked() bool {
+	if c.ending || !c.draining || c.lanes > 0 {
+		return false
+	}
+	c.ending = true
+	return true
+}
 
 // Draining reports whether its app server said that it is about to go.
-func (c *Conn) Draining() bool { return c.draining.Load() }
+func (c *Conn) Draining() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.draining
+}
 
 // SetEnded marks it as gone.
 func (c *Conn) SetEnded() { c.ended.Store(true) }

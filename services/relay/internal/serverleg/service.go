@@ -81,6 +81,9 @@ func detailOf(err error) string {
 
 func (s *Service) refused(origin ingress.Origin, err error) {
 	reason := wire.ErrorReasonOf(err)
+	if reason == "" {
+		return // it ended by itself
+	}
 	s.counters.Error(reason)
 	s.log.Warn("server connection refused", "reason", reason, "error", err, "ingress", origin.Ingress, "address", origin.Address)
 }
