@@ -72,10 +72,11 @@ func TestEveryReloadIsAnsweredAtOnce(t *testing.T) {
 func TestDrainingIsSaidOnce(t *testing.T) {
 	run(t, []string{"a", "b"}, nil, func(t *testing.T, w *world) {
 		a := w.stream("a", 1)
+		w.ingresses["a"].reload()
+		settle() // the replacement is there, behind the reload
 		for range 3 {
 			a.sendMessage(&holdfastv1.AttachResponse{Draining: &holdfastv1.DrainingMessage{}})
 		}
-		w.ingresses["a"].reload()
 		w.expect("a>draining")
 		if n := len(w.attemptsSoFar()); n != 3 {
 			t.Errorf("%d attempts for 2 server connections and a replacement", n)

@@ -21,6 +21,8 @@ type Server struct {
 	config Config
 	nonce  uint64
 
+	allTried chan struct{}
+
 	lastPath atomic.Uint64
 	handlers sync.WaitGroup
 	streams  sync.WaitGroup
@@ -31,6 +33,8 @@ type Server struct {
 	paths       map[ordering.Path]*serverConn
 	// closing: nothing new is opened any more.
 	closing bool
+	// untried is how many server connections were not tried yet; allTried is closed when it is none.
+	untried int
 	// changed is closed and replaced when a connection or path is gone.
 	changed chan struct{}
 }
@@ -46,6 +50,8 @@ func New(config Config) (*Server, error) {
 		connections: make(map[uint64]*Connection),
 		paths:       make(map[ordering.Path]*serverConn),
 		changed:     make(chan struct{}),
+		untried:     len(config.Relays) * config.ConnectionsPerRelay,
+		allTried:    make(chan struct{}),
 	}, nil
 }
 
@@ -172,28 +178,34 @@ func (s *Server) removePath(sc *serverConn, cause error) {
 	}
 }
 
-// crowded reports whether every server connection is there, two at least, and all that lead to the relay of this one came
-// in through the same ingress, so that its reload would take all of them.
+// tried notes that one more server connection was tried for the first time.
+func (s *Server) tried() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.untried--; s.untried == 0 {
+		close(s.allTried)
+	}
+}
+
+// crowded reports whether all server connections to the relay of this one, two at least, came in through the same
+// ingress, so that its reload would take all of them.
 func (s *Server) crowded(sc *serverConn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if sc.ingress == directIngress {
 		return false
 	}
-	attached, siblings := 0, 0
+	siblings := 0
 	for _, o := range s.paths {
-		if o.isLeaving() {
+		if o == sc || o.relayID != sc.relayID || o.isLeaving() {
 			continue
 		}
-		attached++
-		if o != sc && o.relayID == sc.relayID {
-			siblings++
-			if o.ingress != sc.ingress {
-				return false
-			}
+		if o.ingress != sc.ingress {
+			return false
 		}
+		siblings++
 	}
-	return siblings > 0 && attached == len(s.config.Relays)*s.config.ConnectionsPerRelay
+	return siblings > 0
 }
 
 // directIngress is what the relay calls the way of a stream that came in through no ingress.

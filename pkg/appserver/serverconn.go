@@ -43,6 +43,7 @@ type serverConn struct {
 	ingress    string
 	window     int
 	maxMessage int
+	attachedAt time.Time
 
 	// leaving is closed when the path is about to go, gone when the stream has ended.
 	leaving, gone chan struct{}
@@ -76,7 +77,7 @@ func (s *Server) attach(ctx, life context.Context, address string) (*serverConn,
 		return nil, errors.Join(err, cc.Close())
 	}
 	sc.log = s.config.Logger.With("server_connection", sc.id, "ingress", sc.ingress)
-	sc.writer = wire.NewWriter(sc.path, interval, sc.sender())
+	sc.writer, sc.attachedAt = wire.NewWriter(sc.path, interval, sc.sender()), time.Now()
 	s.addPath(sc)
 	sc.log.Info("attached to the relay", "relay", sc.relayID, "address", address)
 	s.streams.Go(func() { sc.run(streamCtx) })

@@ -27,14 +27,17 @@ func (s *Server) keep(ctx, life context.Context, address string) {
 	retry.Reset()
 	spread := 0
 	hasty := 0 // how many in a row went before they had proved anything
-	for ctx.Err() == nil {
+	for first := true; ctx.Err() == nil; first = false {
 		sc, err := s.attach(ctx, life, address)
+		if first {
+			s.tried()
+		}
 		if err != nil {
 			s.config.Logger.Warn("cannot attach to the relay", "address", address, "error", err)
 			sleep(ctx, retry.NextBackOff())
 			continue
 		}
-		if spread < spreadRedials && s.crowded(sc) {
+		if spread < spreadRedials && s.waitTried(ctx, sc) && s.crowded(sc) {
 			spread++
 			s.config.Logger.Info("all server connections came in through one ingress; redialling", "ingress", sc.ingress,
 				"server_connection", sc.id, "try", spread)
@@ -43,7 +46,7 @@ func (s *Server) keep(ctx, life context.Context, address string) {
 			continue
 		}
 		spread = 0
-		began, goodbye := time.Now(), false
+		goodbye := false
 		select {
 		case <-sc.leaving:
 			goodbye = true
@@ -52,7 +55,7 @@ func (s *Server) keep(ctx, life context.Context, address string) {
 			return
 		}
 		hasty++
-		if time.Since(began) >= provenAfter {
+		if time.Since(sc.attachedAt) >= provenAfter {
 			hasty = 0
 			retry.Reset()
 		}
@@ -60,6 +63,19 @@ func (s *Server) keep(ctx, life context.Context, address string) {
 			sleep(ctx, retry.NextBackOff())
 		}
 	}
+}
+
+// waitTried waits until every server connection was tried once: before that, those that answered first may well have come
+// in through one ingress. It reports false when this one went meanwhile.
+func (s *Server) waitTried(ctx context.Context, sc *serverConn) bool {
+	select {
+	case <-s.allTried:
+		return true
+	case <-sc.leaving:
+	case <-sc.gone:
+	case <-ctx.Done():
+	}
+	return false
 }
 
 func sleep(ctx context.Context, d time.Duration) {
