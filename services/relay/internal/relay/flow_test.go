@@ -79,6 +79,50 @@ func TestClientThatReadsNothingBlocksItsSenderOnly(t *testing.T) {
 	})
 }
 
+// The end of a connection does not wait for a client that reads nothing; the client learns why when it reads again.
+func TestEndDoesNotWaitForAClientThatReadsNothing(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		end  func(*testing.T, *stage, *wires, *guest)
+		want string
+	}{
+		{"an operator closes", func(t *testing.T, s *stage, _ *wires, g *guest) {
+			if _, err := s.admin.CloseConnection(s.ctx, &holdfastv1.CloseConnectionRequest{ConnectionId: g.id}); err != nil {
+				t.Fatal(err)
+			}
+		}, "OPERATOR"},
+		{"its server connection is lost", func(_ *testing.T, _ *stage, w *wires, _ *guest) { w.cut("a") }, "SERVER_LOST"},
+		{"the relay shuts down", func(_ *testing.T, s *stage, _ *wires, _ *guest) { s.shutdown() }, "RELAY_SHUTDOWN"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			change := func(c *config.Config) { c.ShutdownGrace = 10 * time.Second }
+			onStage(t, change, func(t *testing.T, s *stage) {
+				f := &flood{}
+				w := s.wiredServer("app-1", byClient(f), "a")
+				g := s.quietGuest("c")
+				time.Sleep(time.Minute)
+				c.end(t, s, w, g)
+				time.Sleep(2 * time.Second)
+				for range s.relay.registry.Connections() {
+					t.Error("the connection is there still")
+				}
+				for n := int64(1); ; n++ {
+					m, err := g.stream.Recv()
+					if err != nil {
+						if reasonOrCode(err) != c.want {
+							t.Errorf("the client saw %v, want %s", err, c.want)
+						}
+						break
+					}
+					if !strings.HasPrefix(m.GetText(), fmt.Sprintf("%d ", n)) {
+						t.Fatalf("message %d: %.20q", n, m.GetText())
+					}
+				}
+			})
+		})
+	}
+}
+
 // The other way round: a handler that receives nothing blocks its own client only.
 func TestHandlerThatReceivesNothingBlocksItsClientOnly(t *testing.T) {
 	onStage(t, nil, func(t *testing.T, s *stage) {

@@ -253,13 +253,22 @@ func TestHandlersEndReachesTheClient(t *testing.T) {
 
 func TestClientThatGoesAwayIsSeenAfterItsMessages(t *testing.T) {
 	for _, c := range []struct {
-		name string
-		move bool
-	}{{"at rest", false}, {"during a handoff", true}} {
+		name          string
+		before, after func(*testing.T, *stage, *wires, string)
+	}{
+		{"at rest", nil, nil},
+		{"during a handoff", func(_ *testing.T, s *stage, _ *wires, ingress string) { s.startReload(ingress, time.Second) }, nil},
+		{"and its path goes after it", nil, func(t *testing.T, s *stage, w *wires, ingress string) {
+			if p := s.reload(ingress, time.Second); !p.GetSafeToReload() || p.GetMoved() != 1 {
+				t.Errorf("the reload ended with %v", p)
+			}
+			w.cut(ingress)
+		}},
+	} {
 		t.Run(c.name, func(t *testing.T) {
 			onStage(t, nil, func(t *testing.T, s *stage) {
 				handler := newReader(10 * time.Millisecond)
-				s.server("app-1", handler, "a", "b")
+				w := s.wiredServer("app-1", handler, "a", "b")
 				g := s.quietGuest("c")
 				for range 100 {
 					if err := g.send(); err != nil {
@@ -267,10 +276,15 @@ func TestClientThatGoesAwayIsSeenAfterItsMessages(t *testing.T) {
 					}
 				}
 				synctest.Wait()
-				if c.move {
-					s.startReload(s.where(g), time.Second)
+				ingress := s.where(g)
+				if c.before != nil {
+					c.before(t, s, w, ingress)
 				}
 				g.stop()
+				synctest.Wait()
+				if c.after != nil {
+					c.after(t, s, w, ingress)
+				}
 				handler.check(t, 100, holdfastv1.CloseReason_CLOSE_REASON_CLIENT_GONE)
 				time.Sleep(time.Second)
 				if n := s.counter("holdfast.relay.connections.closed", "CLIENT_GONE"); n != 1 || s.see(g) != nil {
