@@ -188,7 +188,8 @@ func (s *Server) tried() {
 }
 
 // crowded reports whether all server connections to the relay of this one, two at least, came in through the same
-// ingress, so that its reload would take all of them.
+// ingress, so that its reload would take all of them. One that was told so has no say for the next: else all that ask at
+// the same moment would leave, and none would be left.
 func (s *Server) crowded(sc *serverConn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -197,7 +198,7 @@ func (s *Server) crowded(sc *serverConn) bool {
 	}
 	siblings := 0
 	for _, o := range s.paths {
-		if o == sc || o.relayID != sc.relayID || o.isLeaving() {
+		if o == sc || o.relayID != sc.relayID || o.spreading || o.isLeaving() {
 			continue
 		}
 		if o.ingress != sc.ingress {
@@ -205,7 +206,8 @@ func (s *Server) crowded(sc *serverConn) bool {
 		}
 		siblings++
 	}
-	return siblings > 0
+	sc.spreading = siblings > 0
+	return sc.spreading
 }
 
 // directIngress is what the relay calls the way of a stream that came in through no ingress.

@@ -48,6 +48,9 @@ type serverConn struct {
 	// leaving is closed when the path is about to go, gone when the stream has ended.
 	leaving, gone chan struct{}
 	leave         sync.Once
+
+	// spreading: it is about to be drained as all came in through one ingress. Guarded by server.mu.
+	spreading bool
 }
 
 // attach dials the address, shakes hands, and has the stream served in a goroutine of the server's until it ends.

@@ -101,6 +101,27 @@ func TestSpreadingIsBounded(t *testing.T) {
 	})
 }
 
+// When all are judged at the same moment one stays where it is, or the relay would have none to use for a while. What
+// happens is left to chance, so it is tried often.
+func TestSpreadingLeavesOne(t *testing.T) {
+	for range 50 {
+		run(t, []string{"lb"}, func(w *world, cfg *appserver.Config) {
+			cfg.ConnectionsPerRelay = 2
+			w.script, w.react = through("a"), endDrained
+		}, func(t *testing.T, w *world) {
+			time.Sleep(time.Millisecond)
+			settle()
+			if w.stream("lb", 1).isOver() && w.stream("lb", 2).isOver() {
+				t.Error("both were drained")
+			}
+			time.Sleep(10 * time.Second) // three redials take less
+			if n := len(w.attemptsSoFar()); n != 2+3 {
+				t.Errorf("%d attempts", n)
+			}
+		})
+	}
+}
+
 // One that is about to go does not count: its ingress is covered by nothing once it is gone.
 func TestSpreadingOfAReplacement(t *testing.T) {
 	run(t, []string{"lb"}, func(w *world, cfg *appserver.Config) {

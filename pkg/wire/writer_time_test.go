@@ -220,23 +220,48 @@ func TestSilentPeerEndsTheWriter(t *testing.T) {
 	}
 }
 
-// The owner of a server connection whose peer broke a rule ends it by the context, and must not wait until the
-// connections on it have nothing to send.
-func TestContextEndsABusyWriter(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig(time.Hour)
-		r.takes = time.Millisecond
-		s := r.source(1)
-		s.size = maxBatchBytes // one message, one batch
-		s.push(1<<30, false)
-		r.run(t)
-		r.cancel(errors.New("cut"))
-		time.Sleep(time.Second)
-		synctest.Wait()
-		select {
-		case <-r.done:
-		default:
-			t.Error("Run goes on a second after its context ended")
-		}
-	})
+// A stream that takes nothing any more is what a half-open path looks like under traffic. It must hide neither the
+// silence of the peer nor the word of the owner; nothing is written after the send that was under way.
+func TestBlockedOrBusyStreamDoesNotHoldUpTheEnd(t *testing.T) {
+	const beat = time.Second
+	cut := errors.New("cut")
+	for _, c := range []struct {
+		name string
+		busy bool // else blocked
+		end  func(*rig)
+		want error
+	}{
+		{"blocked, silence", false, func(*rig) { time.Sleep(3 * beat) }, ErrSilent},
+		{"blocked, context", false, func(r *rig) { r.cancel(cut) }, cut},
+		{"busy, context", true, func(r *rig) { r.cancel(cut) }, cut},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(beat)
+				if r.takes = time.Millisecond; !c.busy {
+					r.block()
+				}
+				s := r.source(1)
+				s.size = maxBatchBytes // one message, one batch
+				s.push(1<<30, false)
+				r.run(t)
+				c.end(r)
+				synctest.Wait()
+				select {
+				case <-r.done:
+				default:
+					t.Fatal("Run goes on")
+				}
+				if !errors.Is(r.cause, c.want) {
+					t.Errorf("Run returned %v, want %v", r.cause, c.want)
+				}
+				before := len(r.soFar())
+				r.unblock()
+				r.Wait()
+				if after := len(r.soFar()); after != before {
+					t.Errorf("%d batches were sent after the end", after-before)
+				}
+			})
+		})
+	}
 }

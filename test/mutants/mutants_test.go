@@ -33,11 +33,6 @@ var mutants = []struct {
 		"r.sendControl(r.path, MigrateWithAck, f.Epoch)", "r.sendControl(path, MigrateWithAck, f.Epoch)",
 		"TestHandoffStepsInOrder",
 	},
-	{
-		"handshake frames of a connection go before its messages", "pkg/ordering/end.go",
-		"if c.path == path {\n\t\t\te.control = append", "if c.path == path && !e.Outbox.Ready() {\n\t\t\te.control = append",
-		"TestMessagesViaTargetAreBufferedUntilAck",
-	},
 }
 
 func TestMutantsAreCaught(t *testing.T) {

@@ -20,7 +20,7 @@ func TestDrainingMessageMovesWhatIsOnThePath(t *testing.T) {
 		events := s.watch(&holdfastv1.WatchEventsRequest{})
 		stopTraffic := s.traffic(guests...)
 		w.drain("a")
-		time.Sleep(5 * time.Second)
+		time.Sleep(2 * time.Second)
 		if err := stopTraffic(); err != nil {
 			t.Errorf("a client noticed: %v", err)
 		}

@@ -206,6 +206,30 @@ func TestCancelEndsTheProgress(t *testing.T) {
 	})
 }
 
+// Those whose turn had not come when the reload was cancelled stay where they are.
+func TestCancelStopsTheMoves(t *testing.T) {
+	onStage(t, oneMove, func(t *testing.T, s *stage) {
+		tap, _ := s.server("app-1", echo, "a", "b")
+		guests := []*guest{s.on("a", "c"), s.on("a", "c"), s.on("a", "c")}
+		time.Sleep(time.Second)
+		release := tap.hold("a", "out")
+		s.startReload("a", time.Minute)
+		if _, err := s.admin.CancelReload(s.ctx, &holdfastv1.CancelReloadRequest{Ingress: "a"}); err != nil {
+			t.Fatal(err)
+		}
+		release()
+		time.Sleep(time.Second)
+		if a, b := s.ingress("a").GetLogicalConnections(), s.ingress("b").GetLogicalConnections(); a != 2 || b != 1 {
+			t.Errorf("%d connections are on a and %d on b; want the one that was under way moved", a, b)
+		}
+		for _, g := range guests {
+			if err := g.exchange(3, 0); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
 // One that ends while it is moved is counted for the ingress that it was moved away from.
 func TestConnectionThatClosesDuringItsMoveIsCounted(t *testing.T) {
 	onStage(t, nil, func(t *testing.T, s *stage) {

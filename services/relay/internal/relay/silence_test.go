@@ -46,7 +46,7 @@ func TestSilentAppServerIsGivenUp(t *testing.T) {
 	}{
 		{"idle", 0},
 		{"the stream has room", 16 << 10},
-		{"the stream is full", 4 << 20},
+		{"the stream is full", 1 << 20},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			onStage(t, change, func(t *testing.T, s *stage) {
@@ -84,7 +84,7 @@ func TestBreachEndsAFullStream(t *testing.T) {
 		bytes int
 	}{
 		{"idle", 0},
-		{"full", 4 << 20},
+		{"full", 1 << 20},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			onStage(t, change, func(t *testing.T, s *stage) {

@@ -109,6 +109,7 @@ func (s *stage) quietGuest(ingress string) *guest {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	synctest.Wait() // its handler runs before that of any later one
 	return &guest{client: c, id: m.GetWelcome().GetConnectionId(), stop: cancel}
 }
 
