@@ -2,6 +2,7 @@ package appserver_test
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"os"
 	"regexp"
@@ -115,7 +116,7 @@ func TestDialsPlaintextByDefault(t *testing.T) {
 	holdfastv1.RegisterServerConnectionServiceServer(relay, service)
 	served := begin(func() error { return relay.Serve(l) })
 	cfg := valid()
-	cfg.Relays, cfg.ShutdownGrace = []string{l.Addr().String()}, -1
+	cfg.Relays, cfg.ShutdownGrace, cfg.Logger = []string{l.Addr().String()}, -1, slog.New(slog.DiscardHandler)
 	server, err := appserver.New(cfg)
 	if err != nil {
 		t.Fatal(err)

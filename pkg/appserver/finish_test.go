@@ -59,13 +59,13 @@ func TestForgottenAfterTheReceiptOfItsClose(t *testing.T) {
 		x.sent(t, "one")
 		x.end <- nil
 		w.expect("a>data1@1(one) a>close2@1(APPLICATION_CLOSED)")
-		a.send(data(1, 1, "crossing"), data(2, 1, "the close"))
-		w.expect("a>receipt2@1") // nobody waits for a better moment
+		a.send(data(1, 1, "crossing the close"))
+		w.expect("a>receipt1@1") // nobody waits for a better moment
 		a.send(receipt(1, 1))
-		a.send(data(3, 1, "known"))
-		w.expect("a>receipt3@1")
+		a.send(data(2, 1, "known"))
+		w.expect("a>receipt2@1")
 		a.send(receipt(2, 1))
-		a.send(data(4, 1, "forgotten"))
+		a.send(data(3, 1, "forgotten"))
 		w.expect("a>close0@1(UNKNOWN_CONNECTION)")
 	})
 }
