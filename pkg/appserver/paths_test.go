@@ -50,7 +50,7 @@ func TestServerConnectionsPerAddress(t *testing.T) {
 		cfg.ConnectionsPerRelay = 3
 		w.script = through("direct") // or it would try to spread them
 	}, func(t *testing.T, w *world) {
-		time.Sleep(time.Hour) // and not more with time
+		time.Sleep(10 * time.Minute) // and not more with time
 		for name, i := range w.ingresses {
 			i.mu.Lock()
 			if i.attached != 3 || i.dials != 3 {
@@ -111,9 +111,9 @@ func TestNoDrainingWithoutAReason(t *testing.T) {
 			s.finish(status.Error(codes.Unavailable, "no upstream"))
 		}
 	}, func(t *testing.T, w *world) {
-		time.Sleep(5 * time.Minute)
+		time.Sleep(2 * time.Minute)
 		w.expect("")
-		if n := len(w.attemptsSoFar()); n < 16*20 {
+		if n := len(w.attemptsSoFar()); n < 16*10 {
 			t.Errorf("only %d attempts", n)
 		}
 	})

@@ -63,7 +63,7 @@ func TestSpreading(t *testing.T) {
 				cfg.ConnectionsPerRelay = c.connections
 				w.script, w.react = inTurn(c.script), endDrained
 			}, func(t *testing.T, w *world) {
-				time.Sleep(time.Hour)
+				time.Sleep(10 * time.Minute)
 				if n := len(w.attemptsSoFar()); n != c.attempts {
 					t.Errorf("%d attempts, want %d", n, c.attempts)
 				}
@@ -91,7 +91,7 @@ func TestSpreadingIsBounded(t *testing.T) {
 		cfg.ConnectionsPerRelay = connections
 		w.script, w.react = through("a"), endDrained
 	}, func(t *testing.T, w *world) {
-		time.Sleep(time.Hour)
+		time.Sleep(10 * time.Minute)
 		if n := len(w.attemptsSoFar()); n < connections+3 || n > connections*4 {
 			t.Errorf("%d attempts for %d server connections", n, connections)
 		}
@@ -104,7 +104,7 @@ func TestSpreadingIsBounded(t *testing.T) {
 // When all are judged at the same moment one stays where it is, or the relay would have none to use for a while. What
 // happens is left to chance, so it is tried often.
 func TestSpreadingLeavesOne(t *testing.T) {
-	for range 50 {
+	for range 30 {
 		run(t, []string{"lb"}, func(w *world, cfg *appserver.Config) {
 			cfg.ConnectionsPerRelay = 2
 			w.script, w.react = through("a"), endDrained

@@ -158,7 +158,7 @@ func (r *Registry) Open(info logical.Info) (*logical.Connection, error) {
 			return nil, err
 		}
 		if c == nil {
-			continue // the id was taken; it is drawn anew
+			continue // the id or the path is not to be had; both are chosen anew
 		}
 		r.counters.Opened()
 		r.publishConnection(holdfastv1.EventKind_EVENT_KIND_CONNECTION_OPENED, c, c.Snapshot().Server, nil)
@@ -177,16 +177,14 @@ func (r *Registry) place(info *logical.Info) (*logical.Connection, error) {
 		return nil, err
 	}
 	path, ok := placement.Choose(r.pathsLocked(func(s *serverconn.Conn) bool {
-		return s.Instance.Application == info.Application
+		return s.Instance.Application == info.Application && !s.Ending()
 	}))
 	if !ok {
 		return nil, wire.Errorf(holdfastv1.ErrorReason_ERROR_REASON_NO_APP_SERVER,
 			"no app server of application %q is attached at the moment; try again later", info.Application)
 	}
 	if !r.paths[path].Acquire() {
-		// It is ending, and another will be chosen once it is gone. Its end is a matter of moments.
-		return nil, wire.Errorf(holdfastv1.ErrorReason_ERROR_REASON_NO_APP_SERVER,
-			"the only server connection of application %q is about to go; try again", info.Application)
+		return nil, nil // it began to end since it was chosen, and is not chosen again
 	}
 	r.seenLocked(info.ClientIngress)
 	info.ID, info.ConnectedAt = wire.NewID(), time.Now()

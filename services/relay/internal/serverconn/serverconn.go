@@ -75,6 +75,13 @@ func (c *Conn) InUse() bool {
 	return c.lanes > 0
 }
 
+// Ending reports whether it is ending: Acquire fails.
+func (c *Conn) Ending() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ending
+}
+
 // SetDraining marks it as about to go, by the word of its app server. It reports whether that is news, and whether the
 // server connection is to be ended.
 func (c *Conn) SetDraining() (news, end bool) {
