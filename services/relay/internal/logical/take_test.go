@@ -4,21 +4,34 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
 	"github.com/holdfast/holdfast/pkg/ordering"
+	"github.com/holdfast/holdfast/pkg/wire"
 	"github.com/holdfast/holdfast/services/relay/internal/placement"
 	"github.com/holdfast/holdfast/services/relay/internal/serverconn"
 )
 
 // wide returns a settled rig whose window lets many messages wait.
 func wide(t *testing.T) *rig {
+	return settledWith(t, &serverconn.Conn{Path: 1, ID: "1", Window: 1 << 20, Writer: wire.NewWriter(1, time.Hour, nil)})
+}
+
+// settledOn returns a settled rig whose path 1 has that writer.
+func settledOn(t *testing.T, w *wire.Writer) *rig {
+	return settledWith(t, &serverconn.Conn{Path: 1, ID: "1", Window: window, Writer: w})
+}
+
+func settledWith(t *testing.T, s *serverconn.Conn) *rig {
 	r := newRig(t)
-	big := &serverconn.Conn{Path: 1, ID: "1", Window: 1 << 20, Writer: r.paths[1].Writer}
-	r.paths[1] = big
-	r.Connection = New(Info{ID: 42}, big, r)
+	if r.paths[1] = s; !s.Acquire() {
+		t.Fatal("a new server connection is ending")
+	}
+	r.Connection = New(Info{ID: 42}, s, r)
 	r.pull(1)
 	r.must(r.receive(1, 1, receipt(0)))
 	r.told = nil
@@ -48,6 +61,11 @@ func TestTakeIsBounded(t *testing.T) {
 				got, closure := r.take()
 				if len(got) != want || closure != nil {
 					t.Fatalf("took %d messages and %v, want %d", len(got), closure, want)
+				}
+				select {
+				case <-r.Over(): // the client may still be at these messages
+					t.Fatal("over before the last message was taken")
+				default:
 				}
 				for _, m := range got {
 					if !strings.HasPrefix(m, fmt.Sprintf("%d ", next)) {
@@ -126,6 +144,62 @@ func TestReceiptFollowsConsumption(t *testing.T) {
 	r.Consume(0)
 	if got := r.pull(1); got != "" {
 		t.Errorf("said again: %s", got)
+	}
+}
+
+// A receipt waits a little for a message to ride on, but not when half the window is consumed: the sender may stand still.
+func TestReceiptIsDueAtHalfTheWindow(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		size int
+		want time.Duration
+	}{
+		{"less", window/2 - ordering.MessageOverhead - 1, 20 * time.Millisecond},
+		{"half", window/2 - ordering.MessageOverhead, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				sent := make(chan time.Duration, 10)
+				began := time.Now()
+				r := settledOn(t, wire.NewWriter(1, time.Hour, func(b *wire.Batch) error {
+					for _, f := range b.Frames() {
+						if f.GetReceipt() != nil {
+							sent <- time.Since(began)
+						}
+					}
+					return nil
+				}))
+				w := r.paths[1].Writer
+				ctx, cancel := context.WithCancel(t.Context())
+				var wg sync.WaitGroup
+				wg.Go(func() { _ = w.Run(ctx) })
+				synctest.Wait()
+				r.must(r.receive(1, 1, data(1, strings.Repeat("x", c.size))))
+				r.take()
+				r.Consume(1)
+				if got := <-sent; got != c.want {
+					t.Errorf("the receipt went after %v, want %v", got, c.want)
+				}
+				cancel()
+				wg.Wait()
+				w.Wait()
+			})
+		})
+	}
+}
+
+// What still comes for a client that is gone is consumed unseen, or its sender would stand still before the window.
+func TestWhatComesForAClientThatIsGoneIsConsumed(t *testing.T) {
+	r := settled(t)
+	r.must(r.receive(1, 1, data(1, "waits")))
+	r.ClientGone("")
+	r.pull(1)
+	r.must(r.receive(1, 1, data(2, "comes")))
+	if got := r.pull(1); got != "Receipt@1" {
+		t.Errorf("sent %q, want a receipt", got)
+	}
+	if got, closure := r.take(); len(got) != 0 || closure == nil {
+		t.Errorf("took %q and %v, want the end only", got, closure)
 	}
 }
 

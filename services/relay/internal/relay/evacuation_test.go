@@ -112,6 +112,26 @@ func TestReloadLeavesWithAReason(t *testing.T) {
 	}
 }
 
+// What is left on one ingress is no matter of another's reload.
+func TestReloadsOfTwoIngressesAreCountedApart(t *testing.T) {
+	onStage(t, nil, func(t *testing.T, s *stage) {
+		s.server("app-1", echo, "a")
+		s.guest("z")
+		s.server("app-2", echo, "b", "c")
+		s.on("b", "z")
+		for _, c := range []struct {
+			ingress     string
+			safe        bool
+			moved, left int
+		}{{"a", false, 0, 1}, {"b", true, 1, 0}} {
+			p := s.reload(c.ingress, time.Second)
+			if p.GetSafeToReload() != c.safe || int(p.GetMoved()) != c.moved || int(p.GetPlanned()) != c.moved || len(p.GetLeft()) != c.left {
+				t.Errorf("got %v, want safe %v, %d moved, %d left", p, c.safe, c.moved, c.left)
+			}
+		}
+	})
+}
+
 // A connection that its app server has not confirmed is waited for, and said to be the reason when it never does.
 func TestReloadWaitsForTheUnconfirmed(t *testing.T) {
 	onStage(t, nil, func(t *testing.T, s *stage) {

@@ -184,6 +184,9 @@ func TestClientThatHalfClosesStillReceives(t *testing.T) {
 		}
 		time.Sleep(1500 * time.Millisecond)
 		s.reload(s.where(g), time.Second) // the move of a half-closed connection
+		if n := s.see(g).GetMessagesReceived(); n != 5 {
+			t.Errorf("%d messages of the client are counted; the half-close is none", n)
+		}
 		for range 5 {
 			if err := g.receive(); err != nil {
 				t.Fatal(err)
