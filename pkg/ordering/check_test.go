@@ -5,6 +5,15 @@ import (
 	"slices"
 )
 
+// settle ends every step: it does what follows at once, and checks the world.
+func (w *world) settle() error {
+	if err := w.forgetDone(); err != nil {
+		return err
+	}
+	w.dropStale()
+	return w.check()
+}
+
 // check fails when an invariant that holds in every world does not hold in this one.
 func (w *world) check() error {
 	for _, s := range []side{relay, app} {
@@ -61,6 +70,13 @@ func (in *Inbox) check() error {
 	if in.outstanding != sum || !fits(waiting, in.window) {
 		return fmt.Errorf("counts %d bytes of %d in a window of %d", in.outstanding, sum, in.window)
 	}
+	last := in.received
+	if len(in.buffer) > 0 {
+		last = in.buffered
+	}
+	if in.halfClosed > last || in.closed > last {
+		return fmt.Errorf("half-closed at %d, closed at %d, but the last that arrived is %d", in.halfClosed, in.closed, last)
+	}
 	return nil
 }
 
@@ -84,11 +100,11 @@ func cost(ms []Message) int {
 func (w *world) checkRest() error {
 	for _, s := range []side{relay, app} {
 		if w.gone[s] {
-			if peer := w.end(s.peer()); peer != nil && !peer.Done() {
-				return fmt.Errorf("%v has gone, but %v is stuck and not done", s, s.peer())
-			}
-			return nil
+			return w.checkLeft(s.peer())
 		}
+	}
+	if w.relay.state == Parked && w.alive() == 0 {
+		return nil
 	}
 	if w.app == nil {
 		return fmt.Errorf("stuck before Open arrived")
@@ -99,6 +115,20 @@ func (w *world) checkRest() error {
 		}
 	}
 	return w.checkPlacement()
+}
+
+// checkLeft fails when the side, whose peer has gone, is neither done nor waits only for a receipt that is lost with its
+// path. Only the app may wait so, in vain: the relay knows nothing any more that it could resume.
+func (w *world) checkLeft(s side) error {
+	e := w.end(s)
+	if e == nil || e.Done() {
+		return nil
+	}
+	lost := s == app && slices.Contains(w.cut[:], true) && e.Outbox.Ended()
+	if !lost || uint64(w.delivered[s.peer()]) != e.Outbox.pushed {
+		return fmt.Errorf("%v has gone, but %v is stuck and not done", s.peer(), s)
+	}
+	return nil
 }
 
 // checkDirection fails when something that the side pushed is still on its way.
@@ -120,10 +150,10 @@ func (w *world) checkPlacement() error {
 	if r.state != Settled || r.previous != 0 || a.state != Running || a.target != 0 || a.nextEpoch != 0 {
 		return fmt.Errorf("stuck: relay %v, app %v", r.state, a.state)
 	}
-	if want := FirstEpoch + Epoch(w.moves); r.epoch != want || r.inEpoch != want || a.epoch != want {
+	if want := FirstEpoch + Epoch(w.moves) + Epoch(w.resumes); r.epoch != want || r.inEpoch != want || a.epoch != want {
 		return fmt.Errorf("epochs: relay %v and %v, app %v, want %v", r.epoch, r.inEpoch, a.epoch, want)
 	}
-	if by := relay.wire(r.path); relay.wire(r.inPath) != by || app.wire(a.path) != by {
+	if by := relay.wire(r.path); r.inPath != r.path || r.path != w.path(relay, by) || a.path != w.path(app, by) {
 		return fmt.Errorf("paths: relay %d and %d, app %d", r.path, r.inPath, a.path)
 	}
 	return nil
@@ -131,8 +161,11 @@ func (w *world) checkPlacement() error {
 
 // checkEnd fails when a world in which nothing at all can happen has not done its whole plan.
 func (w *world) checkEnd() error {
-	if int(w.moves) != w.plan.moves && !w.gone[relay] {
+	if int(w.moves) != w.plan.moves && !w.gone[relay] && w.alive() > 1 {
 		return fmt.Errorf("ended after %d of %d moves", w.moves, w.plan.moves)
+	}
+	if !w.gone[relay] && (w.cuts() != w.plan.cuts || int(w.timeouts) != w.plan.timeouts) {
+		return fmt.Errorf("ended after %d of %d cuts, %d of %d timeouts", w.cuts(), w.plan.cuts, w.timeouts, w.plan.timeouts)
 	}
 	for _, s := range []side{relay, app} {
 		e := w.end(s)
@@ -142,7 +175,7 @@ func (w *world) checkEnd() error {
 		if n := len(w.plan.messages[s]); e.Outbox.pushed != uint64(n) {
 			return fmt.Errorf("%v could push only %d of %d messages", s, e.Outbox.pushed, n)
 		}
-		if (e.Outbox.Ended() || e.Inbox.Closed()) && !e.Done() {
+		if (e.Outbox.Ended() || e.Inbox.Closed()) && !w.gone[s.peer()] && !e.Done() {
 			return fmt.Errorf("%v ended without being done", s)
 		}
 	}

@@ -84,14 +84,25 @@ func (e *end) Ready(path Path) bool {
 }
 
 // Done reports whether the logical connection is over: the peer has consumed this end's Close, or has been
-// told that its own was consumed.
+// told that its own was consumed. Should that receipt be lost with its path, a peer that resumes is to be answered that
+// the connection is not known, which tells it as much.
 func (e *end) Done() bool {
 	return (e.Outbox.Ended() && e.Outbox.acked == e.Outbox.pushed) ||
-		(e.Inbox.ended == Close && e.Inbox.reported == e.Inbox.endedAt)
+		(e.Inbox.closed != 0 && e.Inbox.reported == e.Inbox.closed && !e.Inbox.confirm)
 }
 
-func (e *end) sendControl(path Path, kind FrameKind, epoch Epoch) {
-	e.control = append(e.control, controlFrame{path, Frame{Kind: kind, Epoch: epoch}})
+func (e *end) sendControl(path Path, f Frame) {
+	e.control = append(e.control, controlFrame{path, f})
+}
+
+// replay goes on sending after the message received, which is the last that the peer has got.
+func (e *end) replay(received uint64) error {
+	if err := e.Outbox.Rewind(received); err != nil {
+		return err
+	}
+	e.Outbox.Resume()
+	e.Inbox.repeat()
+	return nil
 }
 
 // checkReceipt fails when the frame has a receipt for what was never sent.

@@ -22,10 +22,13 @@ const (
 	RuleOrder
 	// RuleAfterClose: a message after the one that ended its direction.
 	RuleAfterClose
+	// RuleRewind: a resume from what was never sent, or from before what was acknowledged.
+	RuleRewind
 )
 
 var ruleNames = [...]string{
 	RuleEpoch: "Epoch", RuleGap: "Gap", RuleReceipt: "Receipt", RuleWindow: "Window", RuleOrder: "Order", RuleAfterClose: "AfterClose",
+	RuleRewind: "Rewind",
 }
 
 // String returns the rule's name.
@@ -45,7 +48,7 @@ func breach(rule Rule, format string, args ...any) error {
 }
 
 var (
-	// ErrNotMovable is returned by Initiator.Migrate when the state does not allow a move.
+	// ErrNotMovable is returned by Initiator.Migrate and Initiator.Resume when the state or the target does not allow it.
 	ErrNotMovable = errors.New("not movable")
 	// ErrEnded is returned by Outbox.Push after a Close, and after a HalfClose for all but a Close.
 	ErrEnded = errors.New("the direction was ended")

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // node is a world that was reached: by a step, from another node.
@@ -25,9 +26,13 @@ type explorer struct {
 	first          int32
 	transitions    int
 	ends           int
+	// widest is the most worlds at the same number of steps, depth the most steps to a world.
+	widest, depth int
 	// scratch is the world that a step is tried on.
 	scratch world
 	buf     []byte
+	// visit, when set, is called with every world as it is reached.
+	visit func(*world)
 }
 
 // violation is a run that breaks the guarantee.
@@ -48,20 +53,26 @@ func (v *violation) Error() string {
 
 // explore goes through all that can happen in the plan.
 func explore(p *plan) (*explorer, error) {
-	x := &explorer{steps: p.steps(), seen: make(map[fingerprint]struct{})}
+	x := &explorer{seen: make(map[fingerprint]struct{})}
+	return x, x.explore(p)
+}
+
+func (x *explorer) explore(p *plan) error {
+	x.steps = p.steps()
 	x.scratch = *newWorld(p)
 	x.reach(node{})
 	for len(x.next) > 0 {
 		x.first += int32(len(x.frontier))
 		x.frontier, x.next = x.next, nil
+		x.widest, x.depth = max(x.widest, len(x.frontier)), x.depth+1
 		for i, w := range x.frontier {
 			if err := x.expand(w, x.first+int32(i)); err != nil {
-				return x, err
+				return err
 			}
 			x.frontier[i] = nil
 		}
 	}
-	return x, nil
+	return nil
 }
 
 // reach adds the scratch world unless an equal one was reached before.
@@ -75,6 +86,9 @@ func (x *explorer) reach(n node) {
 	x.nodes = append(x.nodes, n)
 	w := x.scratch
 	x.next = append(x.next, &w)
+	if x.visit != nil {
+		x.visit(&w)
+	}
 }
 
 // expand takes every step that is possible in the world of the node.
@@ -115,7 +129,7 @@ func (x *explorer) try(s step) (ok bool, err error) {
 		}
 	}()
 	if ok, err = s.apply(&x.scratch); ok && err == nil {
-		err = x.scratch.check()
+		err = x.scratch.settle()
 	}
 	return ok, err
 }
@@ -132,18 +146,19 @@ func (x *explorer) run(id int32) []step {
 
 // TestExplorer is the proof: every interleaving of each plan keeps the guarantee.
 func TestExplorer(t *testing.T) {
-	plans := slices.Concat(fullPlans, reducedPlans)
-	if testing.Short() || os.Getenv(mutantVariable) != "" {
-		plans = reducedPlans
+	if os.Getenv(mutantVariable) != "" {
+		t.Skip("a mutant has a test of its own")
 	}
 	// The worlds are many and short-lived: trade memory for time.
 	percent := debug.SetGCPercent(200)
 	t.Cleanup(func() { debug.SetGCPercent(percent) })
-	for _, p := range plans {
+	for _, p := range chosenPlans() {
 		t.Run(p.name, func(t *testing.T) {
 			t.Parallel()
+			start := time.Now()
 			x, err := explore(&p)
-			t.Logf("%d states, %d transitions, %d ends", len(x.nodes), x.transitions, x.ends)
+			t.Logf("%d states, %d transitions, %d ends in %v", len(x.nodes), x.transitions, x.ends, time.Since(start).Round(time.Millisecond))
+			t.Logf("at most %d states at the same number of steps, %d steps deep", x.widest, x.depth)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -152,4 +167,15 @@ func TestExplorer(t *testing.T) {
 			}
 		})
 	}
+}
+
+// chosenPlans returns the deep plans when they are asked for, and else as many as the run has time for.
+func chosenPlans() []plan {
+	switch {
+	case os.Getenv("HOLDFAST_EXPLORE") == "deep":
+		return deepPlans
+	case testing.Short() || raceEnabled:
+		return reducedPlans
+	}
+	return slices.Concat(fullPlans, reducedPlans)
 }

@@ -1,6 +1,7 @@
 package ordering
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"reflect"
 	"slices"
@@ -11,46 +12,72 @@ import (
 type fingerprint [16]byte
 
 // fingerprint writes the world into buf, which it returns for reuse. Left out is only what check proves
-// to follow from the rest: the byte counts.
+// to follow from the rest: the byte counts. Which wire is which does not matter, as all are alike: worlds that differ only
+// in that have one fingerprint.
 func (w *world) fingerprint(buf []byte) (fingerprint, []byte) {
-	b := append(buf[:0], w.moves, w.delivered[0], w.delivered[1], bits(w.gone[0], w.gone[1], w.app != nil))
-	b = w.relay.encode(b)
+	b := append(buf[:0], byte(w.moves), byte(w.resumes), byte(w.timeouts), byte(w.delivered[0]), byte(w.delivered[1]),
+		bits(w.gone[0], w.gone[1], w.app != nil))
+	b = append(b, byte(w.relay.state), bits(w.relay.confirmed), byte(w.relay.inEpoch))
+	b = w.relay.end.encode(b)
 	if w.app != nil {
-		b = w.app.encode(b)
+		b = append(b, byte(w.app.state), byte(w.app.nextEpoch))
+		b = w.app.end.encode(b)
 	}
-	for _, flights := range w.flight {
-		for _, frames := range flights {
-			b = append(b, byte(len(frames)))
-			for _, f := range frames {
-				b = f.encode(b)
-			}
-		}
+	common := len(b)
+	var parts [wires][]byte
+	for by := range wire(wires) {
+		start := len(b)
+		b = w.encodeWire(b, by)
+		parts[by] = b[start:]
 	}
-	sum := sha256.Sum256(b)
+	if !w.plan.apart {
+		slices.SortFunc(parts[:], bytes.Compare)
+	}
+	// The parts in their order stand behind the parts in the order of the wires; what is hashed is the last copy.
+	end := len(b)
+	b = append(b, b[:common]...)
+	for _, part := range parts {
+		b = append(b, part...)
+	}
+	sum := sha256.Sum256(b[end:])
 	return fingerprint(sum[:len(fingerprint{})]), b
 }
 
-func (i *Initiator) encode(b []byte) []byte {
-	b = append(b, byte(i.state), byte(i.previous), byte(i.inEpoch), byte(i.inPath))
-	return i.end.encode(b)
+// encodeWire writes all that has to do with the wire.
+func (w *world) encodeWire(b []byte, by wire) []byte {
+	path := w.path(relay, by)
+	b = append(b, bits(w.cut[by], w.noticed[by], w.relay.path == path, w.relay.previous == path, w.relay.inPath == path))
+	b = w.relay.encodeControl(b, path)
+	if path = w.path(app, by); w.app != nil {
+		b = append(b, bits(w.app.path == path, w.app.target == path))
+		b = w.app.encodeControl(b, path)
+	}
+	for _, flights := range w.flight {
+		b = append(b, byte(len(flights[by])))
+		for _, f := range flights[by] {
+			b = f.encode(b)
+		}
+	}
+	return b
 }
 
-func (r *Responder) encode(b []byte) []byte {
-	b = append(b, byte(r.state), byte(r.target), byte(r.nextEpoch))
-	return r.end.encode(b)
+func (e *end) encodeControl(b []byte, path Path) []byte {
+	for _, c := range e.control {
+		if c.path == path {
+			return c.frame.encode(append(b, 1))
+		}
+	}
+	return append(b, 0)
 }
 
 func (e *end) encode(b []byte) []byte {
-	b = append(b, byte(e.epoch), byte(e.path), byte(len(e.control)))
-	for _, c := range e.control {
-		b = c.frame.encode(append(b, byte(c.path)))
-	}
+	b = append(b, byte(e.epoch))
 	o := &e.Outbox
 	b = append(b, byte(o.acked), byte(o.sent), byte(o.pushed), byte(o.ended), bits(o.paused))
 	b = encodeMessages(b, o.retained.items[o.retained.head:])
 	in := &e.Inbox
 	b = append(b, byte(in.received), byte(in.taken), byte(in.consumed), byte(in.reported),
-		byte(in.ended), byte(in.endedAt), bits(in.confirm))
+		byte(in.halfClosed), byte(in.closed), bits(in.confirm))
 	b = encodeMessages(b, in.ready.items[in.ready.head:])
 	b = encodeMessages(b, in.buffer)
 	if len(in.buffer) > 0 {
@@ -60,7 +87,7 @@ func (e *end) encode(b []byte) []byte {
 }
 
 func (f Frame) encode(b []byte) []byte {
-	b = append(b, byte(f.Kind), byte(f.Epoch), byte(f.Seq), byte(f.Consumed))
+	b = append(b, byte(f.Kind), byte(f.Epoch), byte(f.Seq), byte(f.Consumed), byte(f.Received))
 	if f.Kind == Data {
 		b = encodeMessages(b, []Message{f.Message})
 	}
@@ -95,17 +122,17 @@ func TestFingerprintKnowsEveryField(t *testing.T) {
 		typ    reflect.Type
 		fields []string
 	}{
-		{reflect.TypeFor[Initiator](), []string{"end", "state", "previous", "inEpoch", "inPath"}},
+		{reflect.TypeFor[Initiator](), []string{"end", "state", "confirmed", "previous", "inEpoch", "inPath"}},
 		{reflect.TypeFor[Responder](), []string{"end", "state", "target", "nextEpoch"}},
 		{reflect.TypeFor[end](), []string{"Outbox", "Inbox", "epoch", "path", "control"}},
 		{reflect.TypeFor[Outbox](), []string{"retained", "acked", "sent", "pushed", "bytes", "window", "paused", "ended"}},
 		{reflect.TypeFor[Inbox](), []string{
 			"ready", "buffer", "received", "buffered", "taken", "consumed", "reported",
-			"takenBytes", "consumedBytes", "outstanding", "window", "ended", "endedAt", "confirm",
+			"takenBytes", "consumedBytes", "outstanding", "window", "halfClosed", "closed", "confirm",
 		}},
 		{reflect.TypeFor[queue](), []string{"items", "head"}},
 		{reflect.TypeFor[controlFrame](), []string{"path", "frame"}},
-		{reflect.TypeFor[Frame](), []string{"Message", "Epoch", "Seq", "Consumed", "Kind"}},
+		{reflect.TypeFor[Frame](), []string{"Message", "Epoch", "Seq", "Consumed", "Received", "Kind"}},
 		{reflect.TypeFor[Message](), []string{"Payload", "Reason", "Kind"}},
 	} {
 		var got []string

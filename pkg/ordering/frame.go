@@ -88,10 +88,12 @@ const (
 	MigrateWithAck
 	// Ack is the initiator's barrier (step 7).
 	Ack
+	// Resume begins a resume (step R1). MigrateWithAck via the same path answers it (step R2).
+	Resume
 )
 
 var frameKindNames = [...]string{
-	Open: "Open", Data: "Data", Receipt: "Receipt", Migrate: "Migrate", MigrateWithAck: "MigrateWithAck", Ack: "Ack",
+	Open: "Open", Data: "Data", Receipt: "Receipt", Migrate: "Migrate", MigrateWithAck: "MigrateWithAck", Ack: "Ack", Resume: "Resume",
 }
 
 // String returns the kind's name.
@@ -107,6 +109,9 @@ type Frame struct {
 	// Consumed is what a receipt says: all messages through it were consumed. On a Data frame it is a
 	// receipt that rides along, when not 0.
 	Consumed uint64
+	// Received is what a Resume, and the MigrateWithAck that answers one, say: all messages through it were
+	// received, and what follows is to be replayed.
+	Received uint64
 	Kind     FrameKind
 }
 

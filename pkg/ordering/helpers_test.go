@@ -45,6 +45,34 @@ func confirming(t *testing.T) *Initiator {
 	return i
 }
 
+// parkedOpening was never confirmed.
+func parkedOpening(t *testing.T) *Initiator {
+	i := opening(t)
+	wantNext(t, i, pathA, Frame{Kind: Open, Epoch: epoch1})
+	i.Park()
+	return i
+}
+
+func parked(t *testing.T) *Initiator {
+	i := settled(t)
+	i.Park()
+	return i
+}
+
+// resuming goes on via B.
+func resuming(t *testing.T) *Initiator {
+	i := parked(t)
+	mustResume(t, i, pathB)
+	return i
+}
+
+// reopening opens again via B.
+func reopening(t *testing.T) *Initiator {
+	i := parkedOpening(t)
+	mustResume(t, i, pathB)
+	return i
+}
+
 func running(t *testing.T) *Responder {
 	r := NewResponder(pathA, Frame{Kind: Open, Epoch: epoch1}, testWindow)
 	wantNext(t, r, pathA, Frame{Kind: Receipt, Epoch: epoch1})
@@ -64,6 +92,13 @@ func moved(t *testing.T) *Responder {
 	return r
 }
 
+// resumed was taken up on B while it was paused on its way from A to B.
+func resumed(t *testing.T) *Responder {
+	r := paused(t)
+	mustTake(t, r, pathB, resume(epoch3, 0))
+	return r
+}
+
 // anyEnd is an Initiator or a Responder.
 type anyEnd interface {
 	Receive(path Path, f Frame) (Verdict, error)
@@ -72,6 +107,15 @@ type anyEnd interface {
 
 func data(epoch Epoch, seq uint64) Frame {
 	return Frame{Kind: Data, Epoch: epoch, Seq: seq, Message: small(byte(seq))}
+}
+
+func resume(epoch Epoch, received uint64) Frame {
+	return Frame{Kind: Resume, Epoch: epoch, Received: received}
+}
+
+// answer is MigrateWithAck that answers a Resume.
+func answer(epoch Epoch, received uint64) Frame {
+	return Frame{Kind: MigrateWithAck, Epoch: epoch, Received: received}
 }
 
 func receipt(epoch Epoch, consumed uint64) Frame {
@@ -105,6 +149,13 @@ func mustTake(t *testing.T, e anyEnd, path Path, f Frame) {
 	t.Helper()
 	if v, err := e.Receive(path, f); v != Taken || err != nil {
 		t.Fatalf("%s via %d: %v, %v", describeFrame(f), path, v, err)
+	}
+}
+
+func mustResume(t *testing.T, i *Initiator, target Path) {
+	t.Helper()
+	if err := i.Resume(target); err != nil {
+		t.Fatal(err)
 	}
 }
 

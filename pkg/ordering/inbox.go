@@ -17,9 +17,8 @@ type Inbox struct {
 	// outstanding of all after reported. outstanding never passes window but for a lone message.
 	takenBytes, consumedBytes, outstanding int
 	window                                 int
-	// ended is the kind of the last message that ended the direction, or 0; endedAt is its number.
-	ended   MessageKind
-	endedAt uint64
+	// halfClosed and closed are the numbers of the HalfClose and the Close, or 0.
+	halfClosed, closed uint64
 	// confirm asks for a receipt even when there is nothing new to say.
 	confirm bool
 }
@@ -66,6 +65,23 @@ func (in *Inbox) release() error {
 	return nil
 }
 
+// discard drops the buffer, whose messages will be replayed.
+func (in *Inbox) discard() {
+	for _, m := range in.buffer {
+		in.outstanding -= m.Cost()
+	}
+	in.buffer = nil
+	if in.halfClosed > in.received {
+		in.halfClosed = 0
+	}
+	if in.closed > in.received {
+		in.closed = 0
+	}
+}
+
+// repeat has the last receipt said again, as it may be lost.
+func (in *Inbox) repeat() { in.confirm = in.reported > 0 }
+
 // admit checks the message against the last one and the window, and counts it.
 func (in *Inbox) admit(seq, last uint64, m Message) (bool, error) {
 	switch {
@@ -73,16 +89,19 @@ func (in *Inbox) admit(seq, last uint64, m Message) (bool, error) {
 		return false, nil
 	case seq > last+1:
 		return false, breach(RuleGap, "message %d came after message %d", seq, last)
-	case in.ended != 0 && seq > in.endedAt && (in.ended == Close || m.Kind != Close):
-		return false, breach(RuleAfterClose, "message %d (%v) came after a %v", seq, m.Kind, in.ended)
+	case in.closed != 0 && seq > in.closed:
+		return false, breach(RuleAfterClose, "message %d (%v) came after a %v", seq, m.Kind, Close)
+	case in.halfClosed != 0 && seq > in.halfClosed && m.Kind != Close:
+		return false, breach(RuleAfterClose, "message %d (%v) came after a %v", seq, m.Kind, HalfClose)
 	case m.ends() && in.endsTooEarly(seq, m):
 		return false, breach(RuleAfterClose, "message %d (%v) has messages after it in the buffer, through %d", seq, m.Kind, in.buffered)
 	}
-	if m.ends() {
-		if seq > in.endedAt {
-			in.ended, in.endedAt = m.Kind, seq
-		}
-	} else if in.outstanding > 0 && in.outstanding+m.Cost() > in.window {
+	switch {
+	case m.Kind == Close:
+		in.closed = seq
+	case m.Kind == HalfClose:
+		in.halfClosed = seq
+	case in.outstanding > 0 && in.outstanding+m.Cost() > in.window:
 		return false, breach(RuleWindow, "message %d of %d bytes passes the window: %d of %d bytes are outstanding",
 			seq, m.Cost(), in.outstanding, in.window)
 	}
@@ -96,7 +115,7 @@ func (in *Inbox) endsTooEarly(seq uint64, m Message) bool {
 	if len(in.buffer) == 0 || seq >= in.buffered {
 		return false
 	}
-	return m.Kind == Close || in.ended != Close || in.endedAt != seq+1
+	return m.Kind == Close || in.closed != seq+1
 }
 
 // Take gives out the next message in order.
@@ -116,7 +135,7 @@ func (in *Inbox) Consume() bool {
 	in.consumed = in.taken
 	in.consumedBytes += in.takenBytes
 	in.takenBytes = 0
-	closeUnsaid := in.ended == Close && in.consumed == in.endedAt && in.reported < in.consumed
+	closeUnsaid := in.closed != 0 && in.consumed == in.closed && in.reported < in.consumed
 	return in.consumedBytes*2 >= in.window || closeUnsaid
 }
 
@@ -155,4 +174,4 @@ func (in *Inbox) Held() int { return len(in.buffer) }
 func (in *Inbox) Bytes() int { return in.outstanding }
 
 // Closed reports whether the peer's Close has arrived.
-func (in *Inbox) Closed() bool { return in.ended == Close }
+func (in *Inbox) Closed() bool { return in.closed != 0 }

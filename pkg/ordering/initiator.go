@@ -3,7 +3,7 @@ package ordering
 // InitiatorState is where the relay's end of a logical connection stands.
 type InitiatorState uint8
 
-// The states of an Initiator and what ends each.
+// The states of an Initiator and what ends each. Park and Resume are legal in all of them.
 const (
 	// Opening: Open was sent; the first frame of the responder ends it.
 	Opening InitiatorState = iota + 1
@@ -14,9 +14,19 @@ const (
 	Migrating
 	// Confirming (step 7): Ack was sent via the previous path; the receipt via the target ends it.
 	Confirming
+	// Parked: no path carries the connection; Resume ends it.
+	Parked
+	// Resuming (step R1): Resume was sent via the target; MigrateWithAck via the target ends it.
+	Resuming
+	// Reopening: the path was lost before the responder was heard, and Open was sent via another. A responder that
+	// knows the connection answers with MigrateWithAck, one that did not with a receipt.
+	Reopening
 )
 
-var initiatorStateNames = [...]string{Opening: "Opening", Settled: "Settled", Migrating: "Migrating", Confirming: "Confirming"}
+var initiatorStateNames = [...]string{
+	Opening: "Opening", Settled: "Settled", Migrating: "Migrating", Confirming: "Confirming",
+	Parked: "Parked", Resuming: "Resuming", Reopening: "Reopening",
+}
 
 // String returns the state's name.
 func (s InitiatorState) String() string {
@@ -27,6 +37,8 @@ func (s InitiatorState) String() string {
 type Initiator struct {
 	end
 	state InitiatorState
+	// confirmed: the responder was heard.
+	confirmed bool
 	// previous is the path that a handoff moves away from; 0 when no handoff is open.
 	previous Path
 	// inEpoch and inPath are the placement from which messages are taken. They lag behind epoch and path
@@ -41,7 +53,7 @@ func NewInitiator(path Path, window int) *Initiator {
 	i := &Initiator{state: Opening, inEpoch: FirstEpoch, inPath: path}
 	i.epoch, i.path = FirstEpoch, path
 	i.Outbox.window, i.Inbox.window = window, window
-	i.sendControl(path, Open, FirstEpoch)
+	i.sendControl(path, Frame{Kind: Open, Epoch: FirstEpoch})
 	return i
 }
 
@@ -52,7 +64,7 @@ func (i *Initiator) State() InitiatorState { return i.state }
 func (i *Initiator) Previous() Path { return i.previous }
 
 // Uses reports whether the connection needs the path now.
-func (i *Initiator) Uses(path Path) bool { return path == i.path || path == i.previous }
+func (i *Initiator) Uses(path Path) bool { return path != 0 && (path == i.path || path == i.previous) }
 
 // Migrate begins a graceful move to the target (step 3). It returns ErrNotMovable unless the state is
 // Settled and the target is another path than the one in force.
@@ -63,7 +75,35 @@ func (i *Initiator) Migrate(target Path) error {
 	i.epoch = i.epoch.NextMove()
 	i.previous, i.path = i.path, target
 	i.state = Migrating
-	i.sendControl(target, Migrate, i.epoch)
+	i.sendControl(target, Frame{Kind: Migrate, Epoch: i.epoch})
+	return nil
+}
+
+// Park gives up the paths in use, as one of them is gone or does not answer. It is legal in any state. What still
+// comes by them is dropped, but for receipts, which are facts.
+func (i *Initiator) Park() {
+	i.state, i.path, i.previous = Parked, 0, 0
+	i.inEpoch, i.inPath = i.epoch, 0
+	i.control = nil
+	i.Outbox.Pause()
+}
+
+// Resume takes up the connection via the target (step R1). It is legal in any state, and takes the place of whatever
+// move is open. It returns ErrNotMovable when there is no target.
+func (i *Initiator) Resume(target Path) error {
+	if target == 0 {
+		return ErrNotMovable
+	}
+	i.Park()
+	i.epoch = i.epoch.NextMove()
+	i.path, i.inEpoch, i.inPath = target, i.epoch, target
+	if !i.confirmed {
+		i.state = Reopening
+		i.sendControl(target, Frame{Kind: Open, Epoch: i.epoch})
+		return nil
+	}
+	i.state = Resuming
+	i.sendControl(target, Frame{Kind: Resume, Epoch: i.epoch, Received: i.Inbox.received})
 	return nil
 }
 
@@ -93,28 +133,51 @@ func (i *Initiator) receiveMessage(path Path, f Frame) (Verdict, error) {
 		return 0, breach(RuleOrder, "message %d of epoch %v came before MigrateWithAck", f.Seq, f.Epoch)
 	case path != i.inPath || f.Epoch > i.inEpoch:
 		return i.drop(f, WrongPath)
+	case i.state == Resuming || i.state == Reopening:
+		return i.receiveFirst(f)
 	}
 	verdict, err := i.take(f, i.Inbox.accept)
 	if err != nil {
 		return 0, err
 	}
 	if i.state == Opening || (i.state == Confirming && f.Kind == Receipt) {
-		i.state, i.previous = Settled, 0
+		i.settle()
 	}
 	return verdict, nil
+}
+
+// receiveFirst takes what came via the target before a MigrateWithAck: a receipt there is the answer of a responder to
+// which a connection that is opened again is new.
+func (i *Initiator) receiveFirst(f Frame) (Verdict, error) {
+	if i.state != Reopening || f.Kind != Receipt || f.Consumed != 0 {
+		return 0, breach(RuleOrder, "%v came before MigrateWithAck in state %v", f.Kind, i.state)
+	}
+	if err := i.replay(0); err != nil {
+		return 0, err
+	}
+	i.settle()
+	return Taken, nil
 }
 
 func (i *Initiator) receiveMigrateWithAck(path Path, f Frame) (Verdict, error) {
 	switch {
 	case f.Epoch < i.epoch:
 		return StaleEpoch, nil
-	case i.state != Migrating:
-		return 0, breach(RuleOrder, "MigrateWithAck in state %v", i.state)
-	case path != i.previous:
-		return 0, breach(RuleOrder, "MigrateWithAck came by a path that is not the previous one")
+	case i.state == Parked:
+		return WrongPath, nil
+	case i.state == Migrating && path == i.previous:
+		i.state = Confirming
+		i.inEpoch, i.inPath = i.epoch, i.path
+		i.sendControl(i.previous, Frame{Kind: Ack, Epoch: i.epoch})
+		return Taken, nil
+	case (i.state == Resuming || i.state == Reopening) && path == i.path: // step R3
+		if err := i.replay(f.Received); err != nil {
+			return 0, err
+		}
+		i.settle()
+		return Taken, nil
 	}
-	i.state = Confirming
-	i.inEpoch, i.inPath = i.epoch, i.path
-	i.sendControl(i.previous, Ack, i.epoch)
-	return Taken, nil
+	return 0, breach(RuleOrder, "MigrateWithAck in state %v, or by the wrong path", i.state)
 }
+
+func (i *Initiator) settle() { i.state, i.previous, i.confirmed = Settled, 0, true }

@@ -63,6 +63,38 @@ var initiatorCases = []initiatorCase{
 	{"confirming: nor one of the old epoch", confirming, pathA, receipt(epoch1, 0), Taken, 0, Confirming},
 	{"confirming: a bad receipt", confirming, pathB, receipt(epoch2, 1), 0, RuleReceipt, Confirming},
 	{"confirming: WithAck again", confirming, pathA, withAck(epoch2), 0, RuleOrder, Confirming},
+
+	{"parked: data", parked, pathA, data(epoch1, 1), WrongPath, 0, Parked},
+	{"parked: data of the past", parked, pathA, data(epoch1-1, 1), StaleEpoch, 0, Parked},
+	{"parked: data of the future", parked, pathA, data(epoch2, 1), 0, RuleEpoch, Parked},
+	{"parked: a receipt does not settle", parked, pathA, receipt(epoch1, 0), Taken, 0, Parked},
+	{"parked: a bad receipt", parked, pathA, receipt(epoch1, 1), 0, RuleReceipt, Parked},
+	{"parked: a late WithAck", parked, pathA, withAck(epoch1), WrongPath, 0, Parked},
+	{"parked: Open", parked, pathA, Frame{Kind: Open, Epoch: epoch1}, 0, RuleOrder, Parked},
+	{"parked: Resume", parked, pathA, resume(epoch1, 0), 0, RuleOrder, Parked},
+	{"parked before it was opened: data", parkedOpening, pathA, data(epoch1, 1), WrongPath, 0, Parked},
+	{"parked before it was opened: a receipt", parkedOpening, pathA, receipt(epoch1, 0), Taken, 0, Parked},
+
+	{"resuming: the answer settles", resuming, pathB, answer(epoch2, 0), Taken, 0, Settled},
+	{"resuming: the answer by the old path", resuming, pathA, answer(epoch2, 0), 0, RuleOrder, Resuming},
+	{"resuming: the answer by a third path", resuming, pathC, answer(epoch2, 0), 0, RuleOrder, Resuming},
+	{"resuming: an answer of the past", resuming, pathB, answer(epoch1, 0), StaleEpoch, 0, Resuming},
+	{"resuming: an answer of the future", resuming, pathB, answer(epoch3, 0), 0, RuleEpoch, Resuming},
+	{"resuming: received what was never sent", resuming, pathB, answer(epoch2, 1), 0, RuleRewind, Resuming},
+	{"resuming: an answer with a bad receipt", resuming, pathB, withReceipt(answer(epoch2, 0), 1), 0, RuleReceipt, Resuming},
+	{"resuming: data before the answer", resuming, pathB, data(epoch2, 1), 0, RuleOrder, Resuming},
+	{"resuming: a receipt before the answer", resuming, pathB, receipt(epoch2, 0), 0, RuleOrder, Resuming},
+	{"resuming: data of the old epoch", resuming, pathA, data(epoch1, 1), StaleEpoch, 0, Resuming},
+	{"resuming: the new epoch by the old path", resuming, pathA, data(epoch2, 1), WrongPath, 0, Resuming},
+	{"resuming: a late receipt", resuming, pathA, receipt(epoch1, 0), Taken, 0, Resuming},
+
+	{"reopening: a receipt settles", reopening, pathB, receipt(epoch2, 0), Taken, 0, Settled},
+	{"reopening: the answer settles", reopening, pathB, answer(epoch2, 0), Taken, 0, Settled},
+	{"reopening: a receipt by the old path does not", reopening, pathA, receipt(epoch1, 0), Taken, 0, Reopening},
+	{"reopening: a receipt that says something", reopening, pathB, receipt(epoch2, 1), 0, RuleReceipt, Reopening},
+	{"reopening: data first", reopening, pathB, data(epoch2, 1), 0, RuleOrder, Reopening},
+	{"reopening: received what was never sent", reopening, pathB, answer(epoch2, 1), 0, RuleRewind, Reopening},
+	{"reopening: the answer by the old path", reopening, pathA, answer(epoch2, 0), 0, RuleOrder, Reopening},
 }
 
 // Every frame that matters in every state: what becomes of it, and the state after.
@@ -102,6 +134,9 @@ func TestInitiatorMigrate(t *testing.T) {
 		{"migrating back", migrating, pathA, ErrNotMovable},
 		{"migrating to a third", migrating, pathC, ErrNotMovable},
 		{"confirming", confirming, pathC, ErrNotMovable},
+		{"parked", parked, pathB, ErrNotMovable},
+		{"resuming", resuming, pathC, ErrNotMovable},
+		{"reopening", reopening, pathC, ErrNotMovable},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			i := c.in(t)
@@ -196,8 +231,14 @@ func TestInitiatorUses(t *testing.T) {
 		{"settled", settled, [3]bool{true, false, false}},
 		{"migrating", migrating, [3]bool{true, true, false}},
 		{"confirming", confirming, [3]bool{true, true, false}},
+		{"parked", parked, [3]bool{}},
+		{"resuming", resuming, [3]bool{false, true, false}},
+		{"reopening", reopening, [3]bool{false, true, false}},
 	} {
 		i := c.in(t)
+		if i.Uses(0) {
+			t.Errorf("%s: uses no path", c.name)
+		}
 		if got := [3]bool{i.Uses(pathA), i.Uses(pathB), i.Uses(pathC)}; got != c.want {
 			t.Errorf("%s: uses %v, want %v", c.name, got, c.want)
 		}

@@ -12,10 +12,10 @@ func TestNames(t *testing.T) {
 		last int
 	}{
 		"Verdict":        {func(i int) fmt.Stringer { return Verdict(i) }, int(WrongPath)},
-		"Rule":           {func(i int) fmt.Stringer { return Rule(i) }, int(RuleAfterClose)},
+		"Rule":           {func(i int) fmt.Stringer { return Rule(i) }, int(RuleRewind)},
 		"MessageKind":    {func(i int) fmt.Stringer { return MessageKind(i) }, int(Close)},
-		"FrameKind":      {func(i int) fmt.Stringer { return FrameKind(i) }, int(Ack)},
-		"InitiatorState": {func(i int) fmt.Stringer { return InitiatorState(i) }, int(Confirming)},
+		"FrameKind":      {func(i int) fmt.Stringer { return FrameKind(i) }, int(Resume)},
+		"InitiatorState": {func(i int) fmt.Stringer { return InitiatorState(i) }, int(Reopening)},
 		"ResponderState": {func(i int) fmt.Stringer { return ResponderState(i) }, int(Paused)},
 	} {
 		seen := make(map[string]bool)

@@ -7,7 +7,7 @@ type Outbox struct {
 	retained queue
 	// acked is the last message that the peer consumed; acked <= sent <= pushed.
 	acked uint64
-	// sent is the last message that was given out.
+	// sent is the last message that was given out, since the last rewind.
 	sent uint64
 	// pushed is the last message that was accepted.
 	pushed uint64
@@ -53,6 +53,16 @@ func (o *Outbox) Acknowledge(consumed uint64) error {
 		o.bytes -= o.retained.pop().Cost()
 		o.acked++
 	}
+	return nil
+}
+
+// Rewind has Next go on after the message received, as the peer has got no more. It frees nothing: what was received
+// may still be lost with the peer's end, and only a receipt says that it was consumed.
+func (o *Outbox) Rewind(received uint64) error {
+	if received < o.acked || received > o.sent {
+		return breach(RuleRewind, "a resume after message %d, but %d were acknowledged and %d sent", received, o.acked, o.sent)
+	}
+	o.sent = received
 	return nil
 }
 

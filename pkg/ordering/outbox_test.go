@@ -156,3 +156,62 @@ func TestOutboxEnded(t *testing.T) {
 		t.Error("a Close did not end the direction")
 	}
 }
+
+// Rewind moves the point from which is sent and nothing else; what is acknowledged cannot be sent again.
+func TestOutboxRewind(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		received uint64
+		rule     Rule
+	}{
+		{"to what was acknowledged", 2, 0},
+		{"by one", 3, 0},
+		{"by none", 4, 0},
+		{"before what was acknowledged", 1, RuleRewind},
+		{"to the start", 0, RuleRewind},
+		{"pushed and not sent", 5, RuleRewind},
+		{"never pushed", 6, RuleRewind},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			o := newOutbox(testWindow)
+			mustPush(t, o, small(1), small(2), small(3), small(4), small(5))
+			for range 4 {
+				o.Next()
+			}
+			if err := o.Acknowledge(2); err != nil {
+				t.Fatal(err)
+			}
+			before, bytes := o.clone(), o.Bytes()
+			err := o.Rewind(c.received)
+			if c.rule != 0 {
+				wantBreach(t, err, c.rule, before, o.clone())
+				return
+			}
+			if err != nil || o.Acked() != 2 || o.Bytes() != bytes || o.Pushed() != 5 {
+				t.Errorf("%v: acked %d, %d bytes, pushed %d", err, o.Acked(), o.Bytes(), o.Pushed())
+			}
+			for want := c.received + 1; want <= 5; want++ {
+				if seq, m, ok := o.Next(); seq != want || !ok || m.Payload[0] != byte(want) {
+					t.Errorf("next: %d, %s, %v; want %d", seq, describe(m), ok, want)
+				}
+			}
+		})
+	}
+}
+
+// What a rewind took back was not sent yet, as far as receipts go.
+func TestOutboxReceiptAfterRewind(t *testing.T) {
+	o := newOutbox(testWindow)
+	mustPush(t, o, small(1), small(2))
+	o.Next()
+	o.Next()
+	if err := o.Rewind(1); err != nil {
+		t.Fatal(err)
+	}
+	before := o.clone()
+	wantBreach(t, o.Acknowledge(2), RuleReceipt, before, o.clone())
+	o.Next()
+	if err := o.Acknowledge(2); err != nil || o.Bytes() != 0 {
+		t.Errorf("%v, %d bytes", err, o.Bytes())
+	}
+}

@@ -5,10 +5,10 @@ type ResponderState uint8
 
 // The states of a Responder and what ends each.
 const (
-	// Running: one path carries the connection; Migrate via another ends it.
+	// Running: one path carries the connection; Migrate via another ends it. Whether the path lives is not known here.
 	Running ResponderState = iota + 1
 	// Paused (steps 5 and 6): the outbox is paused and MigrateWithAck was sent via the previous path;
-	// messages of the new epoch are buffered. Ack via the previous path ends it.
+	// messages of the new epoch are buffered. Ack via the previous path ends it, or a Resume.
 	Paused
 )
 
@@ -59,6 +59,8 @@ func (r *Responder) Receive(path Path, f Frame) (Verdict, error) {
 		return r.receiveMigrate(path, f)
 	case Ack:
 		return r.receiveAck(path, f)
+	case Resume, Open: // the relay opens again what was not confirmed
+		return r.receiveResume(path, f)
 	default:
 		return 0, breach(RuleOrder, "%v is not for the app server to receive now", f.Kind)
 	}
@@ -89,7 +91,23 @@ func (r *Responder) receiveMigrate(path Path, f Frame) (Verdict, error) {
 	}
 	r.Outbox.Pause()
 	r.state, r.target, r.nextEpoch = Paused, path, f.Epoch
-	r.sendControl(r.path, MigrateWithAck, f.Epoch)
+	r.sendControl(r.path, Frame{Kind: MigrateWithAck, Epoch: f.Epoch})
+	return Taken, nil
+}
+
+// receiveResume takes up the connection on the path, whatever became of the others (step R2).
+func (r *Responder) receiveResume(path Path, f Frame) (Verdict, error) {
+	if f.Epoch <= max(r.epoch, r.nextEpoch) {
+		return StaleEpoch, nil
+	}
+	if err := r.replay(f.Received); err != nil {
+		return 0, err
+	}
+	r.Inbox.discard()
+	r.control = nil
+	r.epoch, r.path = f.Epoch, path
+	r.state, r.target, r.nextEpoch = Running, 0, 0
+	r.sendControl(path, Frame{Kind: MigrateWithAck, Epoch: f.Epoch, Received: r.Inbox.received})
 	return Taken, nil
 }
 

@@ -35,7 +35,16 @@ var responderCases = []responderCase{
 	{"running: Ack", running, pathA, ack(epoch1), 0, RuleOrder, Running},
 	{"running: Ack of the past", running, pathA, ack(epoch1 - 1), StaleEpoch, 0, Running},
 	{"running: Ack of the future", running, pathA, ack(epoch2), 0, RuleOrder, Running},
-	{"running: Open", running, pathA, Frame{Kind: Open, Epoch: epoch1}, 0, RuleOrder, Running},
+	{"running: Open again", running, pathA, Frame{Kind: Open, Epoch: epoch1}, StaleEpoch, 0, Running},
+	{"running: Open of a higher epoch", running, pathB, Frame{Kind: Open, Epoch: epoch2}, Taken, 0, Running},
+	{"running: Resume", running, pathB, resume(epoch2, 0), Taken, 0, Running},
+	{"running: Resume on the same path", running, pathA, resume(epoch2, 0), Taken, 0, Running},
+	{"running: Resume of any higher epoch", running, pathB, resume(epoch3+1<<32, 0), Taken, 0, Running},
+	{"running: Resume of the same epoch", running, pathB, resume(epoch1, 0), StaleEpoch, 0, Running},
+	{"running: Resume of the past", running, pathB, resume(epoch1-1, 0), StaleEpoch, 0, Running},
+	{"running: Resume after what was never sent", running, pathB, resume(epoch2, 1), 0, RuleRewind, Running},
+	{"running: Resume with a bad receipt", running, pathB, withReceipt(resume(epoch2, 0), 1), 0, RuleReceipt, Running},
+	{"running: Resume of the past with a bad receipt", running, pathB, withReceipt(resume(epoch1, 0), 1), 0, RuleReceipt, Running},
 	{"running: WithAck", running, pathA, Frame{Kind: MigrateWithAck, Epoch: epoch1}, 0, RuleOrder, Running},
 	{"running: no kind", running, pathA, Frame{Epoch: epoch1}, 0, RuleOrder, Running},
 
@@ -57,6 +66,24 @@ var responderCases = []responderCase{
 	{"paused: Ack by a third path", paused, pathC, ack(epoch2), 0, RuleOrder, Paused},
 	{"paused: Ack of the past", paused, pathA, ack(epoch1), StaleEpoch, 0, Paused},
 	{"paused: Ack of the future", paused, pathA, ack(epoch3), 0, RuleOrder, Paused},
+
+	{"paused: Resume by the target", paused, pathB, resume(epoch3, 0), Taken, 0, Running},
+	{"paused: Resume by the previous", paused, pathA, resume(epoch3, 0), Taken, 0, Running},
+	{"paused: Resume by a third path", paused, pathC, resume(epoch3, 0), Taken, 0, Running},
+	{"paused: Resume of the epoch to come", paused, pathC, resume(epoch2, 0), StaleEpoch, 0, Paused},
+	{"paused: Resume of the epoch in force", paused, pathC, resume(epoch1, 0), StaleEpoch, 0, Paused},
+	{"paused: Resume after what was never sent", paused, pathC, resume(epoch3, 1), 0, RuleRewind, Paused},
+	{"paused: Open again", paused, pathC, Frame{Kind: Open, Epoch: epoch2}, StaleEpoch, 0, Paused},
+
+	{"resumed: data", resumed, pathB, data(epoch3, 1), Taken, 0, Running},
+	{"resumed: data by the old path", resumed, pathA, data(epoch3, 1), WrongPath, 0, Running},
+	{"resumed: data of the handoff that it ended", resumed, pathB, data(epoch2, 1), StaleEpoch, 0, Running},
+	{"resumed: data of the epoch before that", resumed, pathA, data(epoch1, 1), StaleEpoch, 0, Running},
+	{"resumed: the Ack of the handoff", resumed, pathA, ack(epoch2), StaleEpoch, 0, Running},
+	{"resumed: an Ack of its own", resumed, pathB, ack(epoch3), 0, RuleOrder, Running},
+	{"resumed: Migrate of the handoff", resumed, pathC, migrate(epoch2), StaleEpoch, 0, Running},
+	{"resumed: Resume again", resumed, pathA, resume(epoch3, 0), StaleEpoch, 0, Running},
+	{"resumed: Migrate", resumed, pathA, migrate(epoch3 + 1), Taken, 0, Paused},
 
 	{"moved: data", moved, pathB, data(epoch2, 1), Taken, 0, Running},
 	{"moved: data by the previous", moved, pathA, data(epoch2, 1), WrongPath, 0, Running},
@@ -184,6 +211,7 @@ func TestResponderUses(t *testing.T) {
 		{"running", running, [3]bool{true, false, false}},
 		{"paused", paused, [3]bool{true, true, false}},
 		{"moved", moved, [3]bool{false, true, false}},
+		{"resumed", resumed, [3]bool{false, true, false}},
 	} {
 		r := c.in(t)
 		if got := [3]bool{r.Uses(pathA), r.Uses(pathB), r.Uses(pathC)}; got != c.want {

@@ -20,9 +20,12 @@ import (
 //
 //	relay|app push <payload>...       relay|app half-close       relay|app close
 //	relay|app take                    migrate <path>             state
+//	park                              resume <path>
+//	cut <path>                        loses what is in flight on the path and all that follows
+//	mend <path>                       puts a new server connection in the place of the path
 //	relay|app pull <path> [n]         gives the writer of the path n frames to send, else all there are
 //	deliver to-relay|to-app <path> [n]       lets the n oldest frames on the path arrive, else all
-//	inject to-relay|to-app <path> <kind> <epoch> [#seq] [payload] [receipt=n]   lets a made-up frame arrive
+//	inject to-relay|to-app <path> <kind> <epoch> [#seq] [payload] [receipt=n] [received=n]   lets a made-up frame arrive
 //	run                               pulls and delivers, path by path, until there is nothing to send
 //
 // The output has a line for each frame and, indented, one for each state that changed.
@@ -85,8 +88,10 @@ func (s *scenario) do(words ...string) error {
 	switch words[0] {
 	case "deliver", "inject":
 		return s.arrive(words)
-	case "migrate":
-		return s.migrate(words[1])
+	case "migrate", "resume", "cut", "mend":
+		return s.place(words[0], words[1])
+	case "park":
+		s.w.relay.Park()
 	case "state":
 		s.state()
 	case "run":
@@ -179,13 +184,25 @@ func (s *scenario) take(from side) {
 	}
 }
 
-func (s *scenario) migrate(name string) error {
-	target, err := wireNamed(name)
+// place does what has to do with one path.
+func (s *scenario) place(command, name string) error {
+	by, err := wireNamed(name)
 	if err != nil {
 		return err
 	}
-	if err := s.w.relay.Migrate(relay.path(target)); err != nil {
-		s.printf("migrate %v: %v", target, err)
+	var refused error
+	switch command {
+	case "migrate":
+		refused = s.w.relay.Migrate(relay.path(by))
+	case "resume":
+		refused = s.w.relay.Resume(relay.path(by))
+	case "cut":
+		s.w.cut[by], s.w.flight[relay][by], s.w.flight[app][by] = true, nil, nil
+	case "mend":
+		s.w.cut[by] = false
+	}
+	if refused != nil {
+		s.printf("%s %v: %v", command, by, refused)
 	}
 	return nil
 }

@@ -28,8 +28,12 @@ func (s *scenario) placement(of side) string {
 		}
 		return text + placementSuffix(&w.app.end)
 	}
-	return fmt.Sprintf("%v, sends %v via %v, takes %v via %v%s", w.relay.State(), w.relay.Epoch(), relay.wire(w.relay.Path()),
-		w.relay.inEpoch, relay.wire(w.relay.inPath), placementSuffix(&w.relay.end))
+	text := w.relay.State().String()
+	if w.relay.Path() != 0 {
+		text += fmt.Sprintf(", sends %v via %v, takes %v via %v", w.relay.Epoch(), relay.wire(w.relay.Path()),
+			w.relay.inEpoch, relay.wire(w.relay.inPath))
+	}
+	return text + placementSuffix(&w.relay.end)
 }
 
 func placementSuffix(e *end) string {
@@ -66,6 +70,9 @@ func describeFrame(f Frame) string {
 	if f.Kind == Receipt || f.Consumed > 0 {
 		text += fmt.Sprintf(" receipt=%d", f.Consumed)
 	}
+	if f.Kind == Resume || f.Received > 0 {
+		text += fmt.Sprintf(" received=%d", f.Received)
+	}
 	return text
 }
 
@@ -87,7 +94,7 @@ func wireNamed(name string) (wire, error) {
 	return 0, fmt.Errorf("no path %q", name)
 }
 
-// parseFrame reads "<kind> <epoch> [#seq] [payload] [receipt=n]".
+// parseFrame reads "<kind> <epoch> [#seq] [payload] [receipt=n] [received=n]".
 func parseFrame(words []string) (Frame, error) {
 	kind := slices.Index(frameKindNames[:], words[0])
 	if kind < 1 {
@@ -113,6 +120,8 @@ func (f *Frame) parse(word string) (err error) {
 		_, err = fmt.Sscanf(word, "#%d", &f.Seq)
 	case strings.HasPrefix(word, "receipt="):
 		_, err = fmt.Sscanf(word, "receipt=%d", &f.Consumed)
+	case strings.HasPrefix(word, "received="):
+		_, err = fmt.Sscanf(word, "received=%d", &f.Received)
 	case word == HalfClose.String():
 		f.Message = Message{Kind: HalfClose}
 	case word == Close.String():

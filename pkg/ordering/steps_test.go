@@ -48,16 +48,16 @@ func (s migrateStep) String() string { return "migrate " + s.target.String() }
 func (migrateStep) input() bool      { return true }
 
 func (s migrateStep) apply(w *world) (bool, error) {
-	if int(w.moves) == w.plan.moves || w.gone[relay] {
+	if int(w.moves) == w.plan.moves || w.gone[relay] || w.noticed[s.target] {
 		return false, nil
 	}
 	// Most worlds refuse: find that out on a shallow copy, which Migrate writes to no deeper.
-	if probe := *w.relay; probe.Migrate(relay.path(s.target)) != nil {
+	if probe := *w.relay; probe.Migrate(w.path(relay, s.target)) != nil {
 		return false, nil
 	}
 	w.own(relay)
 	w.moves++
-	return true, w.relay.Migrate(relay.path(s.target))
+	return true, w.relay.Migrate(w.path(relay, s.target))
 }
 
 // pullStep gives the writer of a wire one frame to send.
@@ -70,7 +70,7 @@ func (s pullStep) String() string { return fmt.Sprintf("%v pull %v", s.side, s.w
 func (pullStep) input() bool      { return false }
 
 func (s pullStep) apply(w *world) (bool, error) {
-	e, path := w.end(s.side), s.path(s.wire)
+	e, path := w.end(s.side), w.path(s.side, s.wire)
 	if e == nil {
 		return false, nil
 	}
@@ -115,8 +115,9 @@ func (s deliverStep) apply(w *world) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("%v via %v: %w", f.Kind, s.wire, err)
 	}
-	// Nothing is late, doubled or astray while no path breaks.
-	if verdict != Taken {
+	w.answerUnknown(s.side, s.wire, f)
+	// Nothing is late or astray while no move is given up, and nothing is ever doubled: a replay starts where the peer is.
+	if verdict != Taken && (w.unbroken() || verdict == Duplicate) {
 		return false, fmt.Errorf("%v of epoch %v via %v: %v", f.Kind, f.Epoch, s.wire, verdict)
 	}
 	for e := w.end(s.side); e != nil && !w.plan.lazy && e.Inbox.Waiting() > 0; {
@@ -139,19 +140,4 @@ func (s takeStep) apply(w *world) (bool, error) {
 	}
 	w.own(s.side)
 	return true, w.take(s.side)
-}
-
-// forgetStep lets the owner of the side let go of its end as it is done; in forgetting plans only. What
-// arrives for the end afterwards has no effect.
-type forgetStep struct{ side }
-
-func (s forgetStep) String() string { return s.side.String() + " forget" }
-func (forgetStep) input() bool      { return true }
-
-func (s forgetStep) apply(w *world) (bool, error) {
-	if e := w.end(s.side); e == nil || !e.Done() {
-		return false, nil
-	}
-	w.gone[s.side] = true
-	return true, nil
 }
