@@ -53,10 +53,8 @@ func TestBrokenRulesEndTheirConnection(t *testing.T) {
 			settle()
 			a.send(data(1, 1, "x"), ack(2))
 		}, "a", 2, "rule Gap: the buffer starts at message 3, but only 1 were received"},
-		"gap in the buffer":            {func(_, b *stream) { b.send(migrate(2), data(3, 2, "x"), data(5, 2, "x")) }, "b", 2, "rule Gap"},
-		"second open":                  {func(a, _ *stream) { a.send(open()) }, "a", 1, "rule Order: Open"},
-		"second open via another path": {func(_, b *stream) { b.send(open()) }, "b", 1, "rule Order: Open"},
-		"ack with no handoff":          {func(a, _ *stream) { a.send(ack(1)) }, "a", 1, "rule Order: Ack of epoch 1.1 in state Running"},
+		"gap in the buffer":   {func(_, b *stream) { b.send(migrate(2), data(3, 2, "x"), data(5, 2, "x")) }, "b", 2, "rule Gap"},
+		"ack with no handoff": {func(a, _ *stream) { a.send(ack(1)) }, "a", 1, "rule Order: Ack of epoch 1.1 in state Running"},
 		"ack via the target": {
 			func(_, b *stream) { b.send(migrate(2), ack(2)) }, "b", 2,
 			"rule Order: Ack came by a path that is not the previous one",
@@ -68,6 +66,7 @@ func TestBrokenRulesEndTheirConnection(t *testing.T) {
 		}, "a", 3, "rule Order: Ack of epoch 1.3"},
 		"migrate via its own path":  {func(a, _ *stream) { a.send(migrate(2)) }, "a", 2, "rule Order: Migrate came by the path"},
 		"migrate in a handoff":      {func(_, b *stream) { b.send(migrate(2), migrate(3)) }, "b", 3, "rule Order: Migrate in state Paused"},
+		"resume from the future":    {func(_, b *stream) { b.send(resume(2, 1)) }, "b", 2, "rule Rewind: a resume after message 1, but 0 were acknowledged and 0 sent"},
 		"what app servers send":     {func(a, _ *stream) { a.send(migrateWithAck(1)) }, "a", 1, "rule Order: MigrateWithAck"},
 		"receipt for what was not":  {func(a, _ *stream) { a.send(receipt(1, 1)) }, "a", 1, "rule Receipt: receipt through 1, but only 0 were sent"},
 		"message after half-close":  {func(a, _ *stream) { a.send(halfClose(1, 1), data(2, 1, "x")) }, "a", 1, "rule AfterClose"},
@@ -126,7 +125,10 @@ func TestDroppedFrames(t *testing.T) {
 		w.expect("b>reject@1(REJECT_REASON_WRONG_PATH)")
 		a.send(data(2, 0, "stale"))
 		w.expect("a>reject@0(REJECT_REASON_STALE_EPOCH)")
-		b.send(migrate(1), ack(0), migrate(0)) // moves that are over, or never were
+		b.send(migrate(1), ack(0), migrate(0), open(), resume(1, 0)) // moves that are over, or never were
+		for range 1000 {
+			b.send(migrate(1), resume(1, 0))
+		}
 		w.expect("")
 		x.receives(t, "one")
 		x.nothing(t)
@@ -140,15 +142,15 @@ func TestDroppedFrames(t *testing.T) {
 
 // A frame that no state allows ends the server connection that it came by, with what is on it, and no other.
 func TestMalformedFramesEndTheirServerConnection(t *testing.T) {
-	resume := migrate(2)
-	resume.GetMigrate().Mode = holdfastv1.MigrateMode_MIGRATE_MODE_UNSPECIFIED
+	unspecified := migrate(2)
+	unspecified.GetMigrate().Mode = holdfastv1.MigrateMode_MIGRATE_MODE_UNSPECIFIED
 	for name, c := range map[string]struct {
 		message *holdfastv1.AttachResponse
 		detail  string
 	}{
 		"no body":            {frames(frame(1)), "a frame of connection 0000000000000001 has no body"},
 		"no connection":      {frames(on(0, data(1, 1, "x"))), "a frame without a connection_id"},
-		"unknown migration":  {frames(resume), "migrate mode MIGRATE_MODE_UNSPECIFIED"},
+		"unknown migration":  {frames(unspecified), "migrate mode MIGRATE_MODE_UNSPECIFIED"},
 		"a second handshake": {&holdfastv1.AttachResponse{Handshake: newRelay(t).welcome("a")}, "a second handshake"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -159,6 +161,7 @@ func TestMalformedFramesEndTheirServerConnection(t *testing.T) {
 				if !a.isOver() || b.isOver() {
 					t.Errorf("server connection a is over: %v, b: %v", a.isOver(), b.isOver())
 				}
+				outlast()
 				why := x.closed(t, holdfastv1.CloseReason_CLOSE_REASON_SERVER_LOST)
 				if !strings.Contains(why.Detail, c.detail) {
 					t.Errorf("detail %q, want %q", why.Detail, c.detail)
@@ -176,6 +179,7 @@ func TestFramesBeforeAMalformedOne(t *testing.T) {
 	connected(t, nil, func(t *testing.T, _ *world, a, _ *stream, x *session) {
 		a.send(data(1, 1, "one"), frame(1), data(2, 1, "two"))
 		x.receives(t, "one")
+		outlast()
 		x.closed(t, holdfastv1.CloseReason_CLOSE_REASON_SERVER_LOST)
 	})
 }

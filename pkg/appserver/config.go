@@ -12,6 +12,8 @@ import (
 	"slices"
 	"time"
 
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/metric"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
@@ -54,16 +56,23 @@ type Config struct {
 	DialOptions []grpc.DialOption
 	// Logger takes what happens; slog.Default() by default.
 	Logger *slog.Logger
+	// MeterProvider takes the metrics; the global one by default.
+	MeterProvider metric.MeterProvider
 	// WindowBytes is the window that is wanted for each connection and direction; 0 leaves it to the relay.
 	WindowBytes int
 	// HeartbeatInterval is the interval that is wanted; 0 leaves it to the relay.
 	HeartbeatInterval time.Duration
+	// ParkTime is for how long a connection that has lost its server connections waits for the relay to take it up again,
+	// beside the three heartbeat intervals that the relay may need to notice; 30 s by default. Give it at least the
+	// relay's --park-time. A negative one means not at all.
+	ParkTime time.Duration
 	// ShutdownGrace is for how long connections may go on after Run's context has ended; 10 s by default. A
 	// negative one means not at all.
 	ShutdownGrace time.Duration
 }
 
 const (
+	defaultParkTime      = 30 * time.Second
 	defaultShutdownGrace = 10 * time.Second
 	maxPerRelay          = 16
 )
@@ -96,6 +105,12 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
+	}
+	if c.MeterProvider == nil {
+		c.MeterProvider = otel.GetMeterProvider()
+	}
+	if c.ParkTime == 0 {
+		c.ParkTime = defaultParkTime
 	}
 	if c.ShutdownGrace == 0 {
 		c.ShutdownGrace = defaultShutdownGrace

@@ -41,7 +41,9 @@ type Connection struct {
 	mu sync.Mutex
 	// Guarded by mu.
 	end  *ordering.Responder
-	uses []use // the server connections that end uses; one, or two in a handoff
+	uses []use // the live server connections that end uses; one, two in a handoff, none after a loss
+	// lostAt is since when there is none.
+	lostAt time.Time
 	// closed is why the connection ends; messages that came before may still wait.
 	closed *CloseError
 	// discard: the handler is done, so that what comes for it is consumed unseen.

@@ -127,3 +127,12 @@ func describeData(d *holdfastv1.ConnectionDataMessage, move uint32) string {
 	}
 	return note
 }
+
+// resume says that the relay has received the messages through that number.
+func resume(move uint32, received uint64) *holdfastv1.Frame {
+	f := frame(move)
+	f.Body = &holdfastv1.Frame_Migrate{Migrate: &holdfastv1.MigrateConnectionMessage{
+		Mode: holdfastv1.MigrateMode_MIGRATE_MODE_RESUME, ReceivedSeq: received,
+	}}
+	return f
+}

@@ -246,6 +246,12 @@ func done[T any](t *testing.T, result <-chan T) T {
 	}
 }
 
+// outlast lets more time pass than a lost connection waits to be resumed: the park time, and three heartbeat intervals.
+func outlast() {
+	time.Sleep(76 * time.Second)
+	settle()
+}
+
 // blocks checks that there is no result yet, and none in a while.
 func blocks[T any](t *testing.T, result <-chan T) {
 	t.Helper()

@@ -108,13 +108,13 @@ func TestMessagesBeforeTheEndAreDelivered(t *testing.T) {
 		}, holdfastv1.CloseReason_CLOSE_REASON_UNKNOWN_CONNECTION, "who?"},
 		"server connection lost": {func(a *stream) {
 			a.finish(status.Error(codes.Unavailable, "broken pipe"))
-		}, holdfastv1.CloseReason_CLOSE_REASON_SERVER_LOST, "sc-a was lost: rpc error: code = Unavailable desc = broken pipe"},
+		}, holdfastv1.CloseReason_CLOSE_REASON_SERVER_LOST, "sc-a was lost and the relay has not resumed the connection: rpc error: code = Unavailable desc = broken pipe"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			connected(t, nil, func(t *testing.T, _ *world, a, _ *stream, x *session) {
 				a.send(data(1, 1, "one"), data(2, 1, "two"), data(3, 1, "three"))
 				c.end(a)
-				settle()
+				outlast()
 				x.receives(t, "one", "two", "three")
 				if why := x.closed(t, c.reason); !strings.Contains(why.Detail, c.detail) {
 					t.Errorf("detail: %s", why.Detail)

@@ -151,6 +151,7 @@ func TestTheEndWakesSenders(t *testing.T) {
 				}
 				blocks(t, waiting[2])
 				c.end(w, a, x)
+				outlast()
 				for _, ch := range waiting {
 					isClosed(t, done(t, ch), c.reason)
 				}

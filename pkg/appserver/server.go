@@ -18,8 +18,9 @@ const flushGrace = 2 * time.Second
 // Server runs one application. Its methods are safe for concurrent use.
 type Server struct {
 	// Set once.
-	config Config
-	nonce  uint64
+	config   Config
+	nonce    uint64
+	counters *counters
 
 	allTried chan struct{}
 
@@ -30,6 +31,7 @@ type Server struct {
 	mu sync.Mutex
 	// Guarded by mu.
 	connections map[uint64]*Connection
+	ended       tombstones
 	paths       map[ordering.Path]*serverConn
 	// closing: nothing new is opened any more.
 	closing bool
@@ -45,8 +47,12 @@ func New(config Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	counters, err := newCounters(config.MeterProvider)
+	if err != nil {
+		return nil, err
+	}
 	return &Server{
-		config: config, nonce: wire.NewID(),
+		config: config, nonce: wire.NewID(), counters: counters,
 		connections: make(map[uint64]*Connection),
 		paths:       make(map[ordering.Path]*serverConn),
 		changed:     make(chan struct{}),
@@ -141,10 +147,14 @@ func (s *Server) all() []*Connection {
 	return all
 }
 
-func (s *Server) connection(id uint64) *Connection {
+// connection returns the connection, or nil and whether there was one that is over.
+func (s *Server) connection(id uint64) (c *Connection, ended bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.connections[id]
+	if c = s.connections[id]; c == nil {
+		ended = s.ended.has(id)
+	}
+	return c, ended
 }
 
 func (s *Server) changedLocked() {
@@ -156,6 +166,7 @@ func (s *Server) removeConnection(id uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.connections, id)
+	s.ended.add(id, time.Now())
 	s.changedLocked()
 }
 
@@ -165,15 +176,32 @@ func (s *Server) addPath(sc *serverConn) {
 	s.paths[sc.path] = sc
 }
 
-// removePath forgets a server connection that is gone and ends the connections that use it.
+// removePath forgets a server connection that is gone. The connections that used it wait for the relay to resume them.
 func (s *Server) removePath(sc *serverConn, cause error) {
 	s.mu.Lock()
 	delete(s.paths, sc.path)
 	s.changedLocked()
 	s.mu.Unlock()
+	lost := 0
 	for _, c := range s.all() {
-		c.lost(sc.path, &CloseError{
-			Reason: holdfastv1.CloseReason_CLOSE_REASON_SERVER_LOST, Detail: "server connection " + sc.id + " was lost: " + cause.Error(),
+		if c.lost(sc.path) {
+			lost++
+		}
+	}
+	if lost > 0 {
+		s.streams.Go(func() { s.expire(sc, cause) })
+	}
+}
+
+// expire ends the connections that lost their last server connection with this one, when the relay has not resumed them by
+// the time at which it has given them up itself: it may notice the loss later than we do.
+func (s *Server) expire(sc *serverConn, cause error) {
+	lostAt := time.Now()
+	sleep(sc.life, max(s.config.ParkTime, 0)+wire.SilentIntervals*sc.heartbeat)
+	for _, c := range s.all() {
+		c.expire(lostAt, &CloseError{
+			Reason: holdfastv1.CloseReason_CLOSE_REASON_SERVER_LOST,
+			Detail: "server connection " + sc.id + " was lost and the relay has not resumed the connection: " + cause.Error(),
 		})
 	}
 }

@@ -43,6 +43,7 @@ type serverConn struct {
 	ingress    string
 	window     int
 	maxMessage int
+	heartbeat  time.Duration
 	attachedAt time.Time
 
 	// leaving is closed when the path is about to go, gone when the stream has ended.
@@ -80,7 +81,8 @@ func (s *Server) attach(ctx, life context.Context, address string) (*serverConn,
 		return nil, errors.Join(err, cc.Close())
 	}
 	sc.log = s.config.Logger.With("server_connection", sc.id, "ingress", sc.ingress)
-	sc.writer, sc.attachedAt = wire.NewWriter(sc.path, interval, sc.sender()), time.Now()
+	sc.heartbeat, sc.attachedAt = interval, time.Now()
+	sc.writer = wire.NewWriter(sc.path, interval, sc.sender())
 	s.addPath(sc)
 	sc.log.Info("attached to the relay", "relay", sc.relayID, "address", address)
 	s.streams.Go(func() { sc.run(streamCtx) })
@@ -227,14 +229,15 @@ func (sc *serverConn) frame(f *holdfastv1.Frame) error {
 	if err != nil {
 		return err
 	}
-	c := sc.server.connection(f.GetConnectionId())
+	c, ended := sc.server.connection(f.GetConnectionId())
 	switch {
-	case c == nil && decoded.Kind == ordering.Open:
+	case c == nil && decoded.Kind == ordering.Open && !ended:
 		if !sc.server.open(sc, f, decoded) {
 			sc.writer.Reply(closeNow(f, errShutdown.Error()))
 		}
 	case c == nil:
-		if wire.WantsAnswer(f) {
+		sc.server.counters.drop("UnknownConnection")
+		if ended && decoded.Kind == ordering.Open || wire.WantsAnswer(f) {
 			sc.writer.Reply(wire.UnknownConnection(f))
 		}
 	case f.GetClose() != nil && f.GetClose().GetSeq() == 0:

@@ -35,9 +35,12 @@ func (c *Connection) receive(sc *serverConn, raw *holdfastv1.Frame, f ordering.F
 	if verdict == ordering.Taken && f.Message.Kind == ordering.Close && c.closed == nil {
 		c.closed = &CloseError{Reason: holdfastv1.CloseReason(f.Message.Reason), Detail: string(f.Message.Payload)}
 	}
-	c.handoffLocked(sc, before)
+	c.followLocked(sc, f, verdict, before)
 	if c.discard {
 		c.consumeAllLocked()
+	}
+	if verdict != ordering.Taken {
+		c.server.counters.drop(verdict.String())
 	}
 	var reject *holdfastv1.Frame
 	if bit := uint8(1) << verdict; verdict != ordering.Taken && f.Kind == ordering.Data && c.rejected&bit == 0 {
@@ -54,15 +57,23 @@ func (c *Connection) receive(sc *serverConn, raw *holdfastv1.Frame, f ordering.F
 	c.apply(fx)
 }
 
-// handoffLocked follows the steps of a handoff with lanes and the clock.
-func (c *Connection) handoffLocked(sc *serverConn, before ordering.ResponderState) {
+// followLocked follows the steps of a move with lanes and the clock.
+func (c *Connection) followLocked(sc *serverConn, f ordering.Frame, verdict ordering.Verdict, before ordering.ResponderState) {
 	switch now := c.end.State(); {
+	case verdict == ordering.Taken && (f.Kind == ordering.Resume || f.Kind == ordering.Open):
+		c.uses = []use{{sc.path, wire.NewLane(sc.writer, c)}}
+		c.owing, c.paused = false, 0
+		if before == ordering.Paused {
+			c.server.counters.move("superseded")
+		}
+		c.server.counters.move("resumed")
 	case before == ordering.Running && now == ordering.Paused:
 		c.uses = append(c.uses, use{sc.path, wire.NewLane(sc.writer, c)})
 		c.pausedAt = time.Now()
 	case before == ordering.Paused && now == ordering.Running:
 		c.uses = slices.DeleteFunc(c.uses, func(u use) bool { return !c.end.Uses(u.path) })
 		c.paused = time.Since(c.pausedAt)
+		c.server.counters.move("moved")
 	}
 }
 
@@ -108,12 +119,26 @@ func (c *Connection) consumeAllLocked() {
 	c.end.Inbox.Consume()
 }
 
-// lost says that the server connection is gone. A connection that uses it ends.
-func (c *Connection) lost(path ordering.Path, why *CloseError) {
+// lost says that the server connection is gone. It reports whether the connection has none left now: then it waits for the
+// relay to resume it.
+func (c *Connection) lost(path ordering.Path) bool {
 	c.mu.Lock()
-	uses := c.end.Uses(path)
+	defer c.mu.Unlock()
+	had := len(c.uses)
+	c.uses = slices.DeleteFunc(c.uses, func(u use) bool { return u.path == path })
+	if c.gone || had == 0 || len(c.uses) > 0 {
+		return false
+	}
+	c.lostAt, c.owing = time.Now(), false
+	return true
+}
+
+// expire ends a connection that has had no server connection since the time.
+func (c *Connection) expire(since time.Time, why *CloseError) {
+	c.mu.Lock()
+	expired := len(c.uses) == 0 && !c.lostAt.After(since)
 	c.mu.Unlock()
-	if uses {
+	if expired {
 		c.abandon(why)
 	}
 }

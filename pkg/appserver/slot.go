@@ -9,7 +9,7 @@ import (
 
 const (
 	minRedial = 50 * time.Millisecond
-	maxRedial = 15 * time.Second
+	maxRedial = 5 * time.Second // well within the park time
 	// provenAfter is after what time a server connection has proved that the address is good. When one after the other
 	// goes earlier they are not replaced without a pause, or a relay or ingress that refuses late would be flooded.
 	provenAfter = time.Second

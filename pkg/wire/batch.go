@@ -72,8 +72,12 @@ func (b *Batch) Add(id uint64, f ordering.Frame) *holdfastv1.Frame {
 		out.Body = &holdfastv1.Frame_Migrate{Migrate: &holdfastv1.MigrateConnectionMessage{
 			Mode: holdfastv1.MigrateMode_MIGRATE_MODE_GRACEFUL,
 		}}
+	case ordering.Resume:
+		out.Body = &holdfastv1.Frame_Migrate{Migrate: &holdfastv1.MigrateConnectionMessage{
+			Mode: holdfastv1.MigrateMode_MIGRATE_MODE_RESUME, ReceivedSeq: f.Received,
+		}}
 	case ordering.MigrateWithAck:
-		out.Body = &holdfastv1.Frame_MigrateWithAck{MigrateWithAck: &holdfastv1.MigrateConnectionWithAckMessage{}}
+		out.Body = &holdfastv1.Frame_MigrateWithAck{MigrateWithAck: &holdfastv1.MigrateConnectionWithAckMessage{ReceivedSeq: f.Received}}
 	case ordering.Ack:
 		out.Body = &holdfastv1.Frame_Ack{Ack: &holdfastv1.AckMessage{}}
 	}

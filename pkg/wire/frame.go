@@ -31,12 +31,16 @@ func Decode(f *holdfastv1.Frame) (ordering.Frame, error) {
 	case *holdfastv1.Frame_Open:
 		out.Kind = ordering.Open
 	case *holdfastv1.Frame_Migrate:
-		if body.Migrate.GetMode() != holdfastv1.MigrateMode_MIGRATE_MODE_GRACEFUL {
+		switch body.Migrate.GetMode() {
+		case holdfastv1.MigrateMode_MIGRATE_MODE_GRACEFUL:
+			out.Kind = ordering.Migrate
+		case holdfastv1.MigrateMode_MIGRATE_MODE_RESUME:
+			out.Kind, out.Received = ordering.Resume, body.Migrate.GetReceivedSeq()
+		default:
 			return out, fmt.Errorf("migrate mode %v is not spoken here", body.Migrate.GetMode())
 		}
-		out.Kind = ordering.Migrate
 	case *holdfastv1.Frame_MigrateWithAck:
-		out.Kind = ordering.MigrateWithAck
+		out.Kind, out.Received = ordering.MigrateWithAck, body.MigrateWithAck.GetReceivedSeq()
 	case *holdfastv1.Frame_Ack:
 		out.Kind = ordering.Ack
 	default:

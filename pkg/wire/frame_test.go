@@ -22,7 +22,6 @@ func TestDecodeRefuses(t *testing.T) {
 		{"no body", &holdfastv1.Frame{ConnectionId: 0xab, Epoch: 1}, "00000000000000ab has no body"},
 		{"nothing at all", &holdfastv1.Frame{}, "no body"},
 		{"nil", nil, "no body"},
-		{"resume, which is not spoken yet", migrate(&holdfastv1.MigrateConnectionMessage{Mode: holdfastv1.MigrateMode_MIGRATE_MODE_RESUME}), "RESUME"},
 		{"a move of no mode", migrate(&holdfastv1.MigrateConnectionMessage{}), "UNSPECIFIED"},
 		{"a move of a mode to come", migrate(&holdfastv1.MigrateConnectionMessage{Mode: 77}), "77"},
 		{"a move with nothing in it", migrate(nil), "UNSPECIFIED"},

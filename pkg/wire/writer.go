@@ -20,8 +20,8 @@ const (
 	// maxReplies bounds the answers to frames that belong to no source. A peer that provokes more than
 	// this while the stream takes nothing gets no more of them.
 	maxReplies = 256
-	// silentIntervals is how many heartbeat intervals of silence make a path dead.
-	silentIntervals = 3
+	// SilentIntervals is how many heartbeat intervals of silence make a path dead.
+	SilentIntervals = 3
 )
 
 // ErrSilent ends a writer whose peer said nothing for three heartbeat intervals.
@@ -134,6 +134,9 @@ func (w *Writer) End() { w.end.Do(func() { close(w.ended) }) }
 
 // Heard notes that the peer was heard.
 func (w *Writer) Heard() { w.heard.Store(int64(time.Since(w.began))) }
+
+// HeardAt returns when the peer was last heard.
+func (w *Writer) HeardAt() time.Time { return w.began.Add(time.Duration(w.heard.Load())) }
 
 // Ping takes a ping of the peer: one that is no answer is answered. Of several that wait, the last is.
 func (w *Writer) Ping(p *holdfastv1.PingMessage) {
@@ -264,7 +267,7 @@ func (w *Writer) nextDeadline() time.Time {
 }
 
 func (w *Writer) silentAt() time.Time {
-	return w.began.Add(time.Duration(w.heard.Load()) + silentIntervals*w.heartbeat)
+	return w.began.Add(time.Duration(w.heard.Load()) + SilentIntervals*w.heartbeat)
 }
 
 // onTimer moves the lanes that owe a receipt to the ready list, and pings when nothing was sent for the

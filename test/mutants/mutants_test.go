@@ -30,8 +30,33 @@ var mutants = []struct {
 	},
 	{
 		"the barrier goes via the previous path", "pkg/ordering/responder.go",
-		"r.sendControl(r.path, MigrateWithAck, f.Epoch)", "r.sendControl(path, MigrateWithAck, f.Epoch)",
+		"r.sendControl(r.path, Frame{Kind: MigrateWithAck", "r.sendControl(path, Frame{Kind: MigrateWithAck",
 		"TestHandoffStepsInOrder",
+	},
+	{
+		"a lost path parks its connections", "services/relay/internal/registry/registry.go",
+		"c.Lost(s)", "_ = c",
+		"TestLostServerConnection",
+	},
+	{
+		"an unanswered move is given up", "services/relay/internal/evacuation/evacuator.go",
+		"m.connection.GiveUp()", "",
+		"TestMigrationTimeout",
+	},
+	{
+		"a resume replays from what the peer has", "pkg/ordering/end.go",
+		"if err := e.Outbox.Rewind(received); err != nil {", "if err := error(nil); err != nil {",
+		"TestLossInAHandoff",
+	},
+	{
+		"what was not confirmed is opened again", "pkg/ordering/initiator.go",
+		"if !i.confirmed {", "if false {",
+		"TestUnconfirmedConnectionIsOpenedAgain",
+	},
+	{
+		"the target of an unanswered move is avoided", "services/relay/internal/evacuation/evacuator.go",
+		"m.target.Suspect(m.began)", "",
+		"TestMigrationTimeout",
 	},
 }
 

@@ -102,6 +102,10 @@ const (
 	ConnectionState_CONNECTION_STATE_CONFIRMING ConnectionState = 4
 	// One side closed; the receipt for its close is awaited.
 	ConnectionState_CONNECTION_STATE_CLOSING ConnectionState = 5
+	// No server connection carries it: the one that did is lost, and none of its app server has taken it up yet.
+	ConnectionState_CONNECTION_STATE_PARKED ConnectionState = 6
+	// Step R1 done, step R3 awaited.
+	ConnectionState_CONNECTION_STATE_RESUMING ConnectionState = 7
 )
 
 // Enum value maps for ConnectionState.
@@ -113,6 +117,8 @@ var (
 		3: "CONNECTION_STATE_MIGRATING",
 		4: "CONNECTION_STATE_CONFIRMING",
 		5: "CONNECTION_STATE_CLOSING",
+		6: "CONNECTION_STATE_PARKED",
+		7: "CONNECTION_STATE_RESUMING",
 	}
 	ConnectionState_value = map[string]int32{
 		"CONNECTION_STATE_UNSPECIFIED": 0,
@@ -121,6 +127,8 @@ var (
 		"CONNECTION_STATE_MIGRATING":   3,
 		"CONNECTION_STATE_CONFIRMING":  4,
 		"CONNECTION_STATE_CLOSING":     5,
+		"CONNECTION_STATE_PARKED":      6,
+		"CONNECTION_STATE_RESUMING":    7,
 	}
 )
 
@@ -167,6 +175,8 @@ const (
 	EventKind_EVENT_KIND_RELOAD_STARTED             EventKind = 9
 	EventKind_EVENT_KIND_RELOAD_READY               EventKind = 10
 	EventKind_EVENT_KIND_INGRESS_IN_SERVICE         EventKind = 11
+	EventKind_EVENT_KIND_CONNECTION_PARKED          EventKind = 12
+	EventKind_EVENT_KIND_CONNECTION_RESUMED         EventKind = 13
 )
 
 // Enum value maps for EventKind.
@@ -184,6 +194,8 @@ var (
 		9:  "EVENT_KIND_RELOAD_STARTED",
 		10: "EVENT_KIND_RELOAD_READY",
 		11: "EVENT_KIND_INGRESS_IN_SERVICE",
+		12: "EVENT_KIND_CONNECTION_PARKED",
+		13: "EVENT_KIND_CONNECTION_RESUMED",
 	}
 	EventKind_value = map[string]int32{
 		"EVENT_KIND_UNSPECIFIED":                0,
@@ -198,6 +210,8 @@ var (
 		"EVENT_KIND_RELOAD_STARTED":             9,
 		"EVENT_KIND_RELOAD_READY":               10,
 		"EVENT_KIND_INGRESS_IN_SERVICE":         11,
+		"EVENT_KIND_CONNECTION_PARKED":          12,
+		"EVENT_KIND_CONNECTION_RESUMED":         13,
 	}
 )
 
@@ -1810,14 +1824,16 @@ const file_holdfast_v1_admin_proto_rawDesc = "" +
 	"&LEFT_REASON_NO_OTHER_SERVER_CONNECTION\x10\x02\x12\x1f\n" +
 	"\x1bLEFT_REASON_TARGET_DRAINING\x10\x03\x12\x1a\n" +
 	"\x16LEFT_REASON_IN_HANDOFF\x10\x04\x12\x17\n" +
-	"\x13LEFT_REASON_OPENING\x10\x05*\xcd\x01\n" +
+	"\x13LEFT_REASON_OPENING\x10\x05*\x89\x02\n" +
 	"\x0fConnectionState\x12 \n" +
 	"\x1cCONNECTION_STATE_UNSPECIFIED\x10\x00\x12\x1c\n" +
 	"\x18CONNECTION_STATE_OPENING\x10\x01\x12\x1b\n" +
 	"\x17CONNECTION_STATE_STABLE\x10\x02\x12\x1e\n" +
 	"\x1aCONNECTION_STATE_MIGRATING\x10\x03\x12\x1f\n" +
 	"\x1bCONNECTION_STATE_CONFIRMING\x10\x04\x12\x1c\n" +
-	"\x18CONNECTION_STATE_CLOSING\x10\x05*\x99\x03\n" +
+	"\x18CONNECTION_STATE_CLOSING\x10\x05\x12\x1b\n" +
+	"\x17CONNECTION_STATE_PARKED\x10\x06\x12\x1d\n" +
+	"\x19CONNECTION_STATE_RESUMING\x10\a*\xde\x03\n" +
 	"\tEventKind\x12\x1a\n" +
 	"\x16EVENT_KIND_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13EVENT_KIND_WATCHING\x10\x01\x12\x15\n" +
@@ -1831,7 +1847,9 @@ const file_holdfast_v1_admin_proto_rawDesc = "" +
 	"\x19EVENT_KIND_RELOAD_STARTED\x10\t\x12\x1b\n" +
 	"\x17EVENT_KIND_RELOAD_READY\x10\n" +
 	"\x12!\n" +
-	"\x1dEVENT_KIND_INGRESS_IN_SERVICE\x10\v2\xdd\x06\n" +
+	"\x1dEVENT_KIND_INGRESS_IN_SERVICE\x10\v\x12 \n" +
+	"\x1cEVENT_KIND_CONNECTION_PARKED\x10\f\x12!\n" +
+	"\x1dEVENT_KIND_CONNECTION_RESUMED\x10\r2\xdd\x06\n" +
 	"\fAdminService\x12X\n" +
 	"\rReloadIngress\x12!.holdfast.v1.ReloadIngressRequest\x1a\".holdfast.v1.ReloadIngressResponse0\x01\x12Y\n" +
 	"\x0eCompleteReload\x12\".holdfast.v1.CompleteReloadRequest\x1a#.holdfast.v1.CompleteReloadResponse\x12S\n" +

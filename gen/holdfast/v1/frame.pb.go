@@ -32,7 +32,8 @@ const (
 	CloseReason_CLOSE_REASON_APPLICATION_CLOSED CloseReason = 2
 	// The application's handler returned an error; the detail has it.
 	CloseReason_CLOSE_REASON_APPLICATION_ERROR CloseReason = 3
-	// The server connections that carried it are gone and it could not be kept.
+	// The server connections that carried it are gone and its app server did not come back within the
+	// park time.
 	CloseReason_CLOSE_REASON_SERVER_LOST CloseReason = 4
 	// The app server is shutting down.
 	CloseReason_CLOSE_REASON_SERVER_SHUTDOWN CloseReason = 5
@@ -440,9 +441,12 @@ func (*Frame_Reject) isFrame_Body() {}
 
 // OpenConnectionMessage places a new logical connection.
 //
-// Order: relay to app server; the first frame of its connection. Unconfirmed until the app server
-// sent any frame for the connection; an app server confirms at once with a ReceiptMessage. Messages
-// may follow it without waiting for that. A second one for a known connection is a protocol error.
+// Order: relay to app server; the first frame of its connection. Unconfirmed until the relay got any
+// frame of the app server for the connection; an app server confirms at once with a ReceiptMessage.
+// Messages may follow it without waiting for that. When the path is lost before, the relay opens the
+// connection again via another, with a higher epoch, and waits for the answer: an app server that
+// knows the connection takes that as a resume from received_seq 0. One with an equal or lower epoch,
+// and one for a connection that is over, opens nothing.
 type OpenConnectionMessage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The ingress that the client came in through, as the relay saw it.
@@ -754,12 +758,14 @@ func (x *ReceiptMessage) GetPausedMicros() uint64 {
 
 // MigrateConnectionMessage begins a move (step 3).
 //
-// Order: relay to app server via the target, the first frame of its epoch there; never while another
-// move of the same connection is open. An equal or lower epoch is answered with nothing.
+// Order: relay to app server via the target, the first frame of its epoch there. GRACEFUL never while
+// another move of the same connection is open; RESUME at any time: it takes the place of whatever move
+// is open. An equal or lower epoch is answered with nothing.
 type MigrateConnectionMessage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Mode  MigrateMode            `protobuf:"varint,1,opt,name=mode,proto3,enum=holdfast.v1.MigrateMode" json:"mode,omitempty"`
-	// In a resume: all messages through this number were received by the relay.
+	// In a resume: all messages through this number were received by the relay; the app server replays
+	// those after it. Less than what the relay acknowledged, or more than was sent, is a protocol error.
 	ReceivedSeq   uint64 `protobuf:"varint,2,opt,name=received_seq,json=receivedSeq,proto3" json:"received_seq,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -811,11 +817,13 @@ func (x *MigrateConnectionMessage) GetReceivedSeq() uint64 {
 
 // MigrateConnectionWithAckMessage is the app server's barrier (step 6).
 //
-// Order: app server to relay via the previous, with the new epoch; the last frame of the connection
-// that the app server sends there.
+// Order: app server to relay, with the new epoch. In answer to GRACEFUL via the previous, the last frame
+// of the connection that the app server sends there. In answer to RESUME, or to an
+// OpenConnectionMessage for a connection that it knows, via the target, before anything else there.
 type MigrateConnectionWithAckMessage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// In a resume: all messages through this number were received by the app server.
+	// In a resume: all messages through this number were received by the app server; the relay replays
+	// those after it.
 	ReceivedSeq   uint64 `protobuf:"varint,1,opt,name=received_seq,json=receivedSeq,proto3" json:"received_seq,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

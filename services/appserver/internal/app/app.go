@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health/grpc_health_v1"
@@ -50,7 +51,8 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 		Application:         cfg.Application,
 		Handler:             appserver.HandlerFunc(sample.ServeConnection),
 		Logger:              log,
-		ShutdownGrace:       cfg.ShutdownGrace,
+		ParkTime:            orNone(cfg.ParkTime),
+		ShutdownGrace:       orNone(cfg.ShutdownGrace),
 	})
 	if err != nil {
 		return err
@@ -104,4 +106,12 @@ func newLogger(cfg Config, w io.Writer) *slog.Logger {
 		return slog.New(slog.NewTextHandler(w, options))
 	}
 	return slog.New(slog.NewJSONHandler(w, options))
+}
+
+// orNone returns the duration as the library wants it: there 0 is the default and less than 0 is none.
+func orNone(d time.Duration) time.Duration {
+	if d == 0 {
+		return -1
+	}
+	return d
 }

@@ -30,6 +30,7 @@ type Config struct {
 	InstanceID          string        `name:"instance-id" placeholder:"RANDOM" help:"Names this process; leave it out to have it drawn at random."`
 	Application         string        `default:"echo" help:"The application that clients ask for."`
 	Listen              string        `default:"127.0.0.1:7410" help:"Where to serve gRPC health and reflection."`
+	ParkTime            time.Duration `default:"30s" help:"For how long a connection waits for the relay to take it up again when its server connections are lost, beside three heartbeat intervals; 0s to 1h."`
 	ShutdownGrace       time.Duration `default:"10s" help:"For how long a shutdown waits for connections to end."`
 	LogFormat           string        `default:"text" enum:"text,json" help:"text or json."`
 	LogLevel            string        `default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
@@ -38,7 +39,7 @@ type Config struct {
 const (
 	maxConnectionsPerRelay = 16
 	maxName                = 128
-	maxShutdownGrace       = time.Hour
+	maxTime                = time.Hour
 )
 
 // errHelp says that help was asked for and printed.
@@ -93,8 +94,13 @@ func (c *Config) check() error {
 	if n := c.ConnectionsPerRelay; n < 1 || n > maxConnectionsPerRelay {
 		errs = append(errs, fmt.Errorf("--connections-per-relay: %d is not allowed; 1 to %d is", n, maxConnectionsPerRelay))
 	}
-	if d := c.ShutdownGrace; d < 0 || d > maxShutdownGrace {
-		errs = append(errs, fmt.Errorf("--shutdown-grace: %s is not allowed; 0s to %s is", d, maxShutdownGrace))
+	for _, d := range []struct {
+		flag  string
+		value time.Duration
+	}{{"--shutdown-grace", c.ShutdownGrace}, {"--park-time", c.ParkTime}} {
+		if d.value < 0 || d.value > maxTime {
+			errs = append(errs, fmt.Errorf("%s: %s is not allowed; 0s to %s is", d.flag, d.value, maxTime))
+		}
 	}
 	return errors.Join(errs...)
 }

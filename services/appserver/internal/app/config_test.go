@@ -24,7 +24,7 @@ func TestParseDefaults(t *testing.T) {
 	c.InstanceID, c.ServerID = "", ""
 	want := Config{
 		Relays: []string{"127.0.0.1:7400"}, ConnectionsPerRelay: 1, Application: "echo", Listen: "127.0.0.1:7410",
-		ShutdownGrace: 10 * time.Second, LogFormat: "text", LogLevel: "info",
+		ParkTime: 30 * time.Second, ShutdownGrace: 10 * time.Second, LogFormat: "text", LogLevel: "info",
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got %+v, want %+v", c, want)

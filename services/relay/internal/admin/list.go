@@ -126,6 +126,10 @@ func state(snap logical.Snapshot) holdfastv1.ConnectionState {
 	switch {
 	case snap.Closing:
 		return holdfastv1.ConnectionState_CONNECTION_STATE_CLOSING
+	case snap.State == placement.Parked:
+		return holdfastv1.ConnectionState_CONNECTION_STATE_PARKED
+	case snap.Handoff == ordering.Resuming:
+		return holdfastv1.ConnectionState_CONNECTION_STATE_RESUMING
 	case snap.State == placement.Opening:
 		return holdfastv1.ConnectionState_CONNECTION_STATE_OPENING
 	case snap.Handoff == ordering.Migrating:

@@ -154,14 +154,16 @@ func (s *Service) MoveConnection(ctx context.Context, req *holdfastv1.MoveConnec
 	if err != nil {
 		return nil, err
 	}
-	outcome, err := s.evacuator.MoveOne(ctx, c.ID, target)
+	outcome, err := s.evacuator.MoveOne(ctx, c.ID, c.Snapshot().Server, target)
 	switch {
 	case errors.Is(err, ordering.ErrNotMovable):
 		return nil, notMovable(c, fmt.Sprintf("it is in state %v on the server connection %s", c.Snapshot().Handoff, target.ID))
 	case err != nil:
 		return nil, err
-	case !outcome.Moved:
+	case outcome.Result == logical.ConnectionEnded:
 		return nil, notMovable(c, "it ended during the handoff")
+	case outcome.Result != logical.Moved:
+		return nil, notMovable(c, fmt.Sprintf("the handoff was given up (%v), and it is being resumed where it can be", outcome.Result))
 	}
 	return &holdfastv1.MoveConnectionResponse{
 		ServerConnectionId: target.ID, Pause: durationpb.New(outcome.Paused),

@@ -23,8 +23,10 @@ type Config struct {
 	WindowBytes       int           `default:"262144" help:"Window of each logical connection and direction in bytes, 1024 to 16777216."`
 	MaxMessageBytes   int           `default:"1048576" help:"Largest payload of one message in bytes, 1 to 16777216."`
 	HeartbeatInterval time.Duration `default:"15s" help:"Heartbeat interval of server connections, 100ms to 10m. Keep it under the shortest idle timeout of the ingresses."`
-	MaxMovesInFlight  int           `default:"256" help:"How many handoffs may be open at once, 1 to 100000. More end an evacuation sooner, fewer keep each pause shorter."`
-	MigrationTimeout  time.Duration `default:"5s" help:"For how long a handoff keeps its place among those, 10ms to 10m."`
+	MaxMovesInFlight  int           `default:"256" help:"How many handoffs may be open at once, and how many resumes, 1 to 100000. More end an evacuation sooner, fewer keep each pause shorter."`
+	MigrationTimeout  time.Duration `default:"5s" help:"For how long a move may go unanswered before the connection is resumed elsewhere, 10ms to 10m."`
+	ParkTime          time.Duration `default:"30s" help:"For how long a connection waits for its app server when that has no server connection left, 0s to 1h."`
+	SlowClientTimeout time.Duration `default:"30s" help:"After what time a client that takes none of the messages for it is closed, 100ms to 1h."`
 	ReloadDeadline    time.Duration `default:"10m" help:"After what time an ingress under reload returns to service by itself, 1s to 24h."`
 	ShutdownGrace     time.Duration `default:"10s" help:"For how long streams may take to end at shutdown, 0s to 10m."`
 	LogFormat         string        `default:"text" help:"Form of log lines: text or json." enum:"text,json"`
@@ -62,6 +64,8 @@ func (c *Config) Validate() error {
 	}{
 		{"heartbeat-interval", c.HeartbeatInterval, 100 * time.Millisecond, 10 * time.Minute},
 		{"migration-timeout", c.MigrationTimeout, 10 * time.Millisecond, 10 * time.Minute},
+		{"park-time", c.ParkTime, 0, time.Hour},
+		{"slow-client-timeout", c.SlowClientTimeout, 100 * time.Millisecond, time.Hour},
 		{"reload-deadline", c.ReloadDeadline, time.Second, 24 * time.Hour},
 		{"shutdown-grace", c.ShutdownGrace, 0, 10 * time.Minute},
 	} {

@@ -38,7 +38,8 @@ func TestDefaultsAreValid(t *testing.T) {
 		Listen: "127.0.0.1:7400", AdminListen: "127.0.0.1:7401", RelayID: host,
 		TrustedNetworks: []string{"127.0.0.0/8", "::1/128"},
 		WindowBytes:     256 << 10, MaxMessageBytes: 1 << 20, HeartbeatInterval: 15 * time.Second, MaxMovesInFlight: 256,
-		MigrationTimeout: 5 * time.Second, ReloadDeadline: 10 * time.Minute, ShutdownGrace: 10 * time.Second,
+		MigrationTimeout: 5 * time.Second, ParkTime: 30 * time.Second, SlowClientTimeout: 30 * time.Second,
+		ReloadDeadline: 10 * time.Minute, ShutdownGrace: 10 * time.Second,
 		LogFormat: "text", LogLevel: slog.LevelInfo,
 		networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
 	}
@@ -78,6 +79,13 @@ var settings = []struct {
 		[]string{"10ms", "10m"},
 		func(c *Config) any { return c.MigrationTimeout },
 		[]any{10 * time.Millisecond, 10 * time.Minute},
+	},
+	{"park-time", []string{"0s", "1h"}, func(c *Config) any { return c.ParkTime }, []any{time.Duration(0), time.Hour}},
+	{
+		"slow-client-timeout",
+		[]string{"100ms", "1h"},
+		func(c *Config) any { return c.SlowClientTimeout },
+		[]any{100 * time.Millisecond, time.Hour},
 	},
 	{"reload-deadline", []string{"1s", "24h"}, func(c *Config) any { return c.ReloadDeadline }, []any{time.Second, 24 * time.Hour}},
 	{"shutdown-grace", []string{"0s", "10m"}, func(c *Config) any { return c.ShutdownGrace }, []any{time.Duration(0), 10 * time.Minute}},

@@ -1,5 +1,6 @@
-// Package evacuation moves logical connections off draining paths. Whatever makes a path drain (a reload that
-// was announced, an app server that saw the GOAWAY of an ingress), the same loop moves what is on it.
+// Package evacuation moves logical connections off draining paths, and resumes those whose path is lost. Whatever makes a
+// path drain (a reload that was announced, an app server that saw the GOAWAY of an ingress), the same loop moves what is
+// on it; whatever parks a connection (a path that broke, a move that was not answered), the same loop resumes it.
 package evacuation
 
 import (
@@ -10,21 +11,24 @@ import (
 
 	"github.com/holdfast/holdfast/pkg/ordering"
 	"github.com/holdfast/holdfast/pkg/wire"
+	"github.com/holdfast/holdfast/services/relay/internal/logical"
 	"github.com/holdfast/holdfast/services/relay/internal/placement"
 	"github.com/holdfast/holdfast/services/relay/internal/registry"
 	"github.com/holdfast/holdfast/services/relay/internal/serverconn"
 )
 
-// tick is how often overdue moves and reloads are looked for.
+// tick is how often overdue moves, reloads and parked connections are looked for.
 const tick = 250 * time.Millisecond
 
 // Config bounds the moves.
 type Config struct {
-	// MaxInFlight is how many handoffs may be open at once; more wait their turn, so that the pause of each
-	// stays short.
+	// MaxInFlight is how many handoffs may be open at once, and how many resumes; more wait their turn, so that the pause
+	// of each stays short and the traffic of others flows.
 	MaxInFlight int
-	// SlowAfter is for how long a handoff keeps its place among them.
-	SlowAfter time.Duration
+	// MigrationTimeout is for how long a move may go unanswered before the connection is resumed elsewhere.
+	MigrationTimeout time.Duration
+	// ParkTime is for how long a connection may be without a server connection.
+	ParkTime time.Duration
 }
 
 // Evacuator moves connections. Run does the work; the other methods are safe for concurrent use.
@@ -33,27 +37,42 @@ type Evacuator struct {
 	registry *registry.Registry
 	log      *slog.Logger
 	config   Config
-	kick     chan struct{} // capacity 1
-	slots    chan struct{} // one element for each open handoff that has a place
+	// kick and lost wake the loops that move and that resume; capacity 1.
+	kick, lost chan struct{}
+	handoffs   slots
+	resumes    slots
 
 	mu sync.Mutex
 	// Guarded by mu.
 	inFlight map[uint64]*move
+	parked   map[uint64]*logical.Connection
 	reloads  map[string]*reload
 }
 
-// move is an open handoff.
+// slots has one element for each open move that has a place.
+type slots chan struct{}
+
+// move is an open handoff or resume.
 type move struct {
 	began time.Time
-	// placed: it holds a place in slots.
-	placed bool
+	// connection goes from a server connection to the target; from is nil in a resume.
+	connection   *logical.Connection
+	from, target *serverconn.Conn
+	// place is where it holds a place, or nil.
+	place slots
 	// result takes the outcome when somebody waits for it; capacity 1.
 	result chan Outcome
 }
 
+func (m *move) free() {
+	if m.place != nil {
+		<-m.place
+	}
+}
+
 // Outcome is how a move ended.
 type Outcome struct {
-	Moved  bool
+	Result logical.Outcome
 	Paused time.Duration
 }
 
@@ -61,15 +80,23 @@ type Outcome struct {
 func New(r *registry.Registry, log *slog.Logger, config Config) *Evacuator {
 	e := &Evacuator{
 		registry: r, log: log, config: config,
-		kick: make(chan struct{}, 1), slots: make(chan struct{}, config.MaxInFlight),
-		inFlight: make(map[uint64]*move), reloads: make(map[string]*reload),
+		kick: make(chan struct{}, 1), lost: make(chan struct{}, 1),
+		handoffs: make(slots, config.MaxInFlight), resumes: make(slots, config.MaxInFlight),
+		inFlight: make(map[uint64]*move), parked: make(map[uint64]*logical.Connection), reloads: make(map[string]*reload),
 	}
 	r.SetMover(e)
 	return e
 }
 
-// Run moves what is to be moved until the context ends.
+// Run moves and resumes what is to be moved and resumed until the context ends.
 func (e *Evacuator) Run(ctx context.Context) {
+	var wg sync.WaitGroup
+	wg.Go(func() { e.resumeParked(ctx) })
+	e.moveDraining(ctx)
+	wg.Wait()
+}
+
+func (e *Evacuator) moveDraining(ctx context.Context) {
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
 	for {
@@ -86,8 +113,13 @@ func (e *Evacuator) Run(ctx context.Context) {
 
 // Reconsider implements registry.Mover.
 func (e *Evacuator) Reconsider() {
+	signal(e.kick)
+	signal(e.lost)
+}
+
+func signal(ch chan struct{}) {
 	select {
-	case e.kick <- struct{}{}:
+	case ch <- struct{}{}:
 	default:
 	}
 }
@@ -103,19 +135,19 @@ func (e *Evacuator) evacuate(ctx context.Context, ticks <-chan time.Time) {
 		if !e.takeSlot(ctx, ticks) {
 			return
 		}
-		if from := e.registry.ServerConnection(d.From); from == nil || !e.leaving(from) { // the reload was cancelled
-			<-e.slots
+		from := e.registry.ServerConnection(d.From)
+		if from == nil || !e.leaving(from) { // the reload was cancelled
+			<-e.handoffs
 			continue
 		}
 		if e.leaving(target) { // while the move waited for its turn
-			<-e.slots
+			<-e.handoffs
 			e.Reconsider()
 			return
 		}
-		if e.begin(d.ID, target, &move{placed: true}) != nil {
-			continue
+		if e.beginHandoff(d.ID, &move{from: from, target: target, place: e.handoffs}) == nil {
+			moves++
 		}
-		moves++
 	}
 	if moves > 0 {
 		e.log.Info("moves begun", "connections", moves, "elapsed", time.Since(began))
@@ -147,7 +179,7 @@ func (e *Evacuator) plan() []placement.Decision {
 func (e *Evacuator) takeSlot(ctx context.Context, ticks <-chan time.Time) bool {
 	for {
 		select {
-		case e.slots <- struct{}{}:
+		case e.handoffs <- struct{}{}:
 			return true
 		case now := <-ticks:
 			e.expire(now)
@@ -157,62 +189,71 @@ func (e *Evacuator) takeSlot(ctx context.Context, ticks <-chan time.Time) bool {
 	}
 }
 
-// begin begins one handoff. When it fails, the place that the move holds is free again.
-func (e *Evacuator) begin(id uint64, target *serverconn.Conn, m *move) error {
-	c := e.registry.Connection(id)
+// beginHandoff begins one handoff. When it fails, the place that the move holds is free again.
+func (e *Evacuator) beginHandoff(id uint64, m *move) error {
+	m.connection = e.registry.Connection(id)
+	if m.connection == nil {
+		m.free()
+		return ordering.ErrNotMovable
+	}
+	return e.begin(m, func() error { return m.connection.Migrate(m.target) })
+}
+
+func (e *Evacuator) begin(m *move, start func() error) error {
+	id := m.connection.ID
 	m.began = time.Now()
 	e.mu.Lock()
-	known := c != nil && e.inFlight[id] == nil
-	if known {
+	moving := e.inFlight[id] != nil
+	if !moving {
 		e.inFlight[id] = m
 	}
 	e.mu.Unlock()
-	err := ordering.ErrNotMovable
-	if known {
-		if err = c.Migrate(target); err == nil {
-			return nil
-		}
-		e.mu.Lock()
-		known = e.inFlight[id] == m // else the connection has ended, and MoveEnded was faster
-		if known {
-			delete(e.inFlight, id)
-		}
-		e.mu.Unlock()
-		if !known {
-			return err
-		}
+	if moving {
+		m.free()
+		return ordering.ErrNotMovable
 	}
-	if m.placed {
-		<-e.slots
+	err := start()
+	if err != nil {
+		e.mu.Lock()
+		delete(e.inFlight, id)
+		e.mu.Unlock()
+		m.free()
 	}
 	return err
 }
 
 // MoveEnded implements registry.Mover.
-func (e *Evacuator) MoveEnded(id uint64, from *serverconn.Conn, moved bool, paused time.Duration) {
+func (e *Evacuator) MoveEnded(id uint64, from *serverconn.Conn, outcome logical.Outcome, paused time.Duration) {
 	e.mu.Lock()
 	m := e.inFlight[id]
 	delete(e.inFlight, id)
 	if r := e.reloads[from.Ingress]; r != nil {
-		r.count(moved)
+		r.count(outcome)
 	}
 	e.mu.Unlock()
 	if m == nil {
 		return
 	}
-	if m.placed {
-		<-e.slots
-	}
+	m.free()
 	if m.result != nil {
-		m.result <- Outcome{moved, paused}
+		m.result <- Outcome{outcome, paused}
+	}
+}
+
+// Left implements registry.Mover.
+func (e *Evacuator) Left(from *serverconn.Conn) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if r := e.reloads[from.Ingress]; r != nil {
+		r.count(logical.ConnectionEnded)
 	}
 }
 
 // MoveOne moves one connection to the target and waits until the handoff is over. It
 // returns ordering.ErrNotMovable when the connection cannot be moved there now.
-func (e *Evacuator) MoveOne(ctx context.Context, id uint64, target *serverconn.Conn) (Outcome, error) {
-	m := &move{result: make(chan Outcome, 1)}
-	if err := e.begin(id, target, m); err != nil {
+func (e *Evacuator) MoveOne(ctx context.Context, id uint64, from, target *serverconn.Conn) (Outcome, error) {
+	m := &move{from: from, target: target, result: make(chan Outcome, 1)}
+	if err := e.beginHandoff(id, m); err != nil {
 		return Outcome{}, err
 	}
 	select {
@@ -223,20 +264,24 @@ func (e *Evacuator) MoveOne(ctx context.Context, id uint64, target *serverconn.C
 	}
 }
 
-// expire takes the place of overdue handoffs away, and returns ingresses to service whose time is up.
+// expire gives up overdue moves, and returns ingresses to service whose time is up.
 func (e *Evacuator) expire(now time.Time) {
-	var late []uint64
+	var late []*move
 	e.mu.Lock()
-	for id, m := range e.inFlight {
-		if m.placed && now.Sub(m.began) > e.config.SlowAfter {
-			m.placed = false
-			late = append(late, id)
+	for _, m := range e.inFlight {
+		if now.Sub(m.began) > e.config.MigrationTimeout {
+			late = append(late, m)
 		}
 	}
 	e.mu.Unlock()
-	for _, id := range late {
-		<-e.slots
-		e.log.Warn("handoff is slow", "connection", wire.FormatID(id), "after", e.config.SlowAfter)
+	for _, m := range late {
+		e.log.Warn("a move is not answered; the connection is resumed elsewhere", "connection", wire.FormatID(m.connection.ID),
+			"after", e.config.MigrationTimeout, "target", m.target.ID)
+		m.target.Suspect(m.began)
+		if m.from != nil {
+			m.from.Suspect(m.began)
+		}
+		m.connection.GiveUp()
 	}
 	for ingress, at := range e.registry.Reloads() {
 		if now.After(at) {

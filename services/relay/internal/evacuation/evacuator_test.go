@@ -102,23 +102,23 @@ func TestMoveOne(t *testing.T) {
 	}{
 		{"moved", func(t *testing.T, r *rig, c *logical.Connection, on, other *serverconn.Conn) {
 			r.finish(t, c, on, other)
-		}, Outcome{Moved: true, Paused: 1500 * time.Microsecond}},
+		}, Outcome{logical.Moved, 1500 * time.Microsecond}},
 		{"ended", func(_ *testing.T, _ *rig, c *logical.Connection, _, _ *serverconn.Conn) {
 			c.PeerDoesNotKnow(gone())
-		}, Outcome{}},
+		}, Outcome{Result: logical.ConnectionEnded}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := newRig(t, Config{MaxInFlight: 1, SlowAfter: time.Second})
+				r := newRig(t, Config{MaxInFlight: 1, MigrationTimeout: time.Second, ParkTime: time.Minute})
 				conn, on, other := r.settled(t)
 				go func() {
 					time.Sleep(time.Minute)
 					c.end(t, r, conn, on, other)
 				}()
-				if got, err := r.MoveOne(t.Context(), conn.ID, other); err != nil || got != c.want {
+				if got, err := r.MoveOne(t.Context(), conn.ID, on, other); err != nil || got != c.want {
 					t.Errorf("got %+v, %v; want %+v", got, err, c.want)
 				}
-				if on.Load() != 0 || (other.Load() != 0) != c.want.Moved {
+				if on.Load() != 0 || (other.Load() != 0) != (c.want.Result == logical.Moved) {
 					t.Errorf("loads are %d and %d", on.Load(), other.Load())
 				}
 				synctest.Wait() // the connection lets go of its paths last
@@ -129,7 +129,7 @@ func TestMoveOne(t *testing.T) {
 
 func TestMoveOneRefuses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, Config{MaxInFlight: 1, SlowAfter: time.Second})
+		r := newRig(t, Config{MaxInFlight: 1, MigrationTimeout: time.Second, ParkTime: time.Minute})
 		c, on, other := r.settled(t)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -144,7 +144,7 @@ func TestMoveOneRefuses(t *testing.T) {
 			{"a caller that waits for a second only", c.ID, other, context.DeadlineExceeded},
 			{"in the handoff that goes on", c.ID, other, ordering.ErrNotMovable},
 		} {
-			if _, err := r.MoveOne(ctx, move.id, move.target); !errors.Is(err, move.want) {
+			if _, err := r.MoveOne(ctx, move.id, on, move.target); !errors.Is(err, move.want) {
 				t.Errorf("%s: %v, want %v", move.name, err, move.want)
 			}
 		}
@@ -165,9 +165,12 @@ func TestPlacesAreGivenBackOnce(t *testing.T) {
 			r.finish(t, c, on, other)
 		}},
 		{"ended", func(_ *testing.T, _ *rig, c *logical.Connection, _, _ *serverconn.Conn) { c.PeerDoesNotKnow(gone()) }},
-		{"overdue, then moved", func(t *testing.T, r *rig, c *logical.Connection, on, other *serverconn.Conn) {
+		{"overdue, then resumed", func(t *testing.T, r *rig, c *logical.Connection, _, other *serverconn.Conn) {
 			time.Sleep(2 * time.Second)
-			r.finish(t, c, on, other)
+			if len(r.handoffs) != 0 || len(r.resumes) != 1 {
+				t.Errorf("%d handoffs and %d resumes have a place", len(r.handoffs), len(r.resumes))
+			}
+			r.receive(t, c, other, &holdfastv1.Frame{Body: &holdfastv1.Frame_MigrateWithAck{}})
 		}},
 		{"overdue, then ended", func(_ *testing.T, _ *rig, c *logical.Connection, _, _ *serverconn.Conn) {
 			time.Sleep(2 * time.Second)
@@ -176,7 +179,7 @@ func TestPlacesAreGivenBackOnce(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := newRig(t, Config{MaxInFlight: 2, SlowAfter: time.Second})
+				r := newRig(t, Config{MaxInFlight: 2, MigrationTimeout: time.Second, ParkTime: time.Minute})
 				ctx, cancel := context.WithCancel(t.Context())
 				var wg sync.WaitGroup
 				defer wg.Wait()
@@ -185,13 +188,13 @@ func TestPlacesAreGivenBackOnce(t *testing.T) {
 				conn, on, other := r.settled(t)
 				r.registry.Draining(on, "test")
 				synctest.Wait()
-				if len(r.slots) != 1 || on.Load() != 0 || other.Load() != 1 {
-					t.Fatalf("%d places are taken; loads are %d and %d", len(r.slots), on.Load(), other.Load())
+				if len(r.handoffs) != 1 || on.Load() != 0 || other.Load() != 1 {
+					t.Fatalf("%d places are taken; loads are %d and %d", len(r.handoffs), on.Load(), other.Load())
 				}
 				c.end(t, r, conn, on, other)
 				synctest.Wait()
-				if len(r.slots) != 0 {
-					t.Errorf("%d places are taken after the handoff", len(r.slots))
+				if len(r.handoffs)+len(r.resumes) != 0 {
+					t.Errorf("%d and %d places are taken after the move", len(r.handoffs), len(r.resumes))
 				}
 			})
 		})
@@ -201,15 +204,15 @@ func TestPlacesAreGivenBackOnce(t *testing.T) {
 // A connection may end at the very moment when its move begins. Its place among the open handoffs is given back once: a
 // second time would wait for ever, and a place that is not given back is lost.
 func TestEndRacesBeginOfMove(t *testing.T) {
-	r := newRig(t, Config{MaxInFlight: 1, SlowAfter: time.Second})
+	r := newRig(t, Config{MaxInFlight: 1, MigrationTimeout: time.Second, ParkTime: time.Minute})
 	for range 20000 {
-		c, _, other := r.settled(t)
-		r.slots <- struct{}{}
+		c, on, other := r.settled(t)
+		r.handoffs <- struct{}{}
 		var wg sync.WaitGroup
 		wg.Go(func() { c.PeerDoesNotKnow(gone()) })
-		_ = r.begin(c.ID, other, &move{placed: true})
+		_ = r.beginHandoff(c.ID, &move{from: on, target: other, place: r.handoffs})
 		wg.Wait()
-		if len(r.slots) != 0 {
+		if len(r.handoffs) != 0 {
 			t.Fatal("a place is lost")
 		}
 	}

@@ -6,6 +6,7 @@ import (
 
 	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
 	"github.com/holdfast/holdfast/pkg/ordering"
+	"github.com/holdfast/holdfast/services/relay/internal/logical"
 	"github.com/holdfast/holdfast/services/relay/internal/placement"
 )
 
@@ -17,10 +18,11 @@ type reload struct {
 	moved, closed int
 }
 
-func (r *reload) count(moved bool) {
-	if moved {
+func (r *reload) count(o logical.Outcome) {
+	switch o {
+	case logical.Moved, logical.Resumed:
 		r.moved++
-	} else {
+	case logical.ConnectionEnded:
 		r.closed++
 	}
 }

@@ -53,6 +53,7 @@ func (c *Connection) tryTake(into []ordering.Message) ([]ordering.Message, *Clos
 		bytes += len(m.Payload)
 		into = append(into, m)
 	}
+	c.giving = len(into) > 0
 	if len(into) == 0 && c.closure.Reason != 0 {
 		closure := c.closure
 		return into, &closure
@@ -64,6 +65,7 @@ func (c *Connection) tryTake(into []ordering.Message) ([]ordering.Message, *Clos
 func (c *Connection) Consume(messages int) {
 	c.sent.Add(uint64(messages))
 	c.mu.Lock()
+	c.giving = false
 	if c.ended {
 		c.mu.Unlock()
 		return
@@ -71,9 +73,10 @@ func (c *Connection) Consume(messages int) {
 	now := c.end.Inbox.Consume()
 	owe := c.end.Inbox.Owes() && (now || !c.owing)
 	c.owing = c.owing || owe
-	lane := c.uses[len(c.uses)-1].lane // the one that end sends by: a target comes after its previous
+	lane := c.laneLocked()
 	c.mu.Unlock()
 	switch {
+	case lane == nil: // a resume says what is owed
 	case owe && now:
 		lane.Ready(false)
 	case owe:
@@ -81,13 +84,21 @@ func (c *Connection) Consume(messages int) {
 	}
 }
 
+// Unconsumed returns how many messages the client's transport has taken, and whether it has been given more.
+func (c *Connection) Unconsumed() (taken uint64, blocked bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.sent.Load(), !c.ended && c.giving
+}
+
 // Snapshot is what a connection looks like at one moment.
 type Snapshot struct {
 	Info
 	placement.Connection
-	Epoch          ordering.Epoch
-	Handoff        ordering.InitiatorState
-	Server         *serverconn.Conn // nil when the connection is over
+	Epoch   ordering.Epoch
+	Handoff ordering.InitiatorState
+	// Server is the server connection that carries the connection, or did before it was parked; nil when it is over.
+	Server         *serverconn.Conn
 	Received, Sent uint64
 	// Closing: one side has closed; what is under way still arrives.
 	Closing bool
@@ -97,11 +108,15 @@ type Snapshot struct {
 func (c *Connection) Snapshot() Snapshot {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return Snapshot{
+	s := Snapshot{
 		Info: c.Info, Connection: c.viewLocked(), Epoch: c.end.Epoch(), Handoff: c.end.State(),
-		Closing: c.ended || c.closure.Reason != 0 || c.end.Inbox.Closed(),
-		Server:  c.currentLocked(), Received: c.received.Load(), Sent: c.sent.Load(),
+		Closing:  c.ended || c.closure.Reason != 0 || c.end.Inbox.Closed(),
+		Received: c.received.Load(), Sent: c.sent.Load(),
 	}
+	if !c.ended {
+		s.Server = c.last
+	}
+	return s
 }
 
 // View returns the connection as placement sees it.
@@ -115,12 +130,14 @@ func (c *Connection) viewLocked() placement.Connection {
 	v := placement.Connection{
 		ID: c.ID, ClientIngress: c.ClientIngress, Path: c.end.Path(), Previous: c.end.Previous(), State: placement.InHandoff,
 	}
-	switch {
+	switch state := c.end.State(); {
 	case c.ended:
 		v.State = placement.Closing
-	case c.end.State() == ordering.Settled:
+	case state == ordering.Parked:
+		v.State = placement.Parked
+	case state == ordering.Settled:
 		v.State = placement.Settled
-	case c.end.State() == ordering.Opening:
+	case state == ordering.Opening, state == ordering.Reopening:
 		v.State = placement.Opening
 	}
 	return v

@@ -28,17 +28,27 @@ type Info struct {
 // Observer is told what becomes of connections. It is called without locks held, from any goroutine, and must
 // not block.
 type Observer interface {
-	// Settled: the app server confirmed the connection, or a handoff of it ended; then from is where it
-	// was before, and paused for how long the app server held its outgoing traffic.
-	Settled(c *Connection, from, now *serverconn.Conn, paused time.Duration)
+	// Settled: the app server confirmed the connection, or a move of it ended well.
+	Settled(c *Connection, s Settlement)
+	// Parked: no server connection carries the connection any more, as the one that did, from, is lost or does not
+	// answer. Open is what became of the move that was open, or 0.
+	Parked(c *Connection, from *serverconn.Conn, open Outcome)
 	// Released: the connection does not use the server connection any more; end says that it is to be ended, as it
 	// drains and this was the last connection on it.
 	Released(s *serverconn.Conn, end bool)
-	// Ended: the connection is over. It was placed on now; from is the same, or where an open handoff was moving it
-	// from.
-	Ended(c *Connection, from, now *serverconn.Conn, why Closure)
+	// Ended: the connection is over.
+	Ended(c *Connection, e Ending)
 	// Dropped: a frame for the connection was dropped; first says that it was the first for that reason.
 	Dropped(c *Connection, v ordering.Verdict, first bool)
+}
+
+// Ending says how a connection ended.
+type Ending struct {
+	// From is where an open move was moving the connection from, or else where it was; Now is where it was placed.
+	From, Now *serverconn.Conn
+	// Moving: a move was open.
+	Moving bool
+	Why    Closure
 }
 
 // Closure says why a connection ended.
@@ -69,13 +79,22 @@ type Connection struct {
 	mu sync.Mutex
 	// Guarded by mu.
 	end  *ordering.Initiator
-	uses []use // the server connections that end uses; one, or two in a handoff
+	uses []use // the server connections that end uses; one, two in a handoff, none while parked
+	// last is the server connection that carries what the relay sends, or did before the connection was parked.
+	last *serverconn.Conn
+	// parked says since when and from where the connection is parked or being resumed.
+	parked parking
+	// gapped: messages were missing once.
+	gapped bool
 	// discard: the client is gone, so that what comes for it is consumed unseen.
 	discard bool
+	// giving: the client's transport was given messages that it has not taken yet.
+	giving bool
 	// owing: a lane was told that a receipt is owed since the last one was sent.
 	owing    bool
 	closure  Closure
-	ended    bool
+	ended    bool // for the app server; told, once, to the observer
+	told     bool
 	rejected uint8 // the verdicts that the peer was told of, a bit each
 }
 
@@ -93,8 +112,7 @@ func New(info Info, s *serverconn.Conn, observer Observer) *Connection {
 		toClient: make(chan struct{}, 1), room: make(chan struct{}, 1), over: make(chan struct{}),
 		end: ordering.NewInitiator(s.Path, s.Window),
 	}
-	c.addUseLocked(s)
-	s.AddLoad(1)
+	c.placeLocked(s)
 	return c
 }
 
@@ -220,13 +238,20 @@ func newClosure(reason holdfastv1.CloseReason, detail string) Closure {
 	return Closure{reason, detail}
 }
 
-// addUseLocked takes a server connection that was acquired into use.
-func (c *Connection) addUseLocked(s *serverconn.Conn) {
+// placeLocked places the connection on a server connection that was acquired.
+func (c *Connection) placeLocked(s *serverconn.Conn) {
 	c.uses = append(c.uses, use{s, wire.NewLane(s.Writer, c)})
+	c.last = s
+	s.AddLoad(1)
 }
 
-// currentLocked returns the server connection that carries what the relay sends.
-func (c *Connection) currentLocked() *serverconn.Conn { return c.connLocked(c.end.Path()) }
+// laneLocked returns the lane by which the end sends, or nil while parked.
+func (c *Connection) laneLocked() *wire.Lane {
+	if len(c.uses) == 0 {
+		return nil
+	}
+	return c.uses[len(c.uses)-1].lane // a target comes after its previous
+}
 
 func (c *Connection) connLocked(path ordering.Path) *serverconn.Conn {
 	for _, u := range c.uses {

@@ -1,8 +1,6 @@
 package logical
 
 import (
-	"time"
-
 	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
 	"github.com/holdfast/holdfast/pkg/ordering"
 	"github.com/holdfast/holdfast/pkg/wire"
@@ -18,12 +16,12 @@ type effects struct {
 	replyTo   *serverconn.Conn
 	dropped   ordering.Verdict
 	firstDrop bool
-	settled   bool
-	from, now *serverconn.Conn
-	paused    time.Duration
+	settled   *Settlement
+	parked    bool
+	open      Outcome          // with parked
+	from      *serverconn.Conn // with parked
+	ended     *Ending
 	released  []*serverconn.Conn
-	ended     *serverconn.Conn
-	closure   Closure
 }
 
 type laneWake struct {
@@ -47,8 +45,7 @@ func (c *Connection) effectsLocked() effects {
 			fx.lanes[i] = laneWake{u.lane, handoff}
 		}
 	}
-	if c.discard && c.end.Inbox.Owes() { // nobody waits for a better moment
-		last := len(c.uses) - 1
+	if last := len(c.uses) - 1; c.discard && c.end.Inbox.Owes() && last >= 0 { // nobody waits for a better moment
 		fx.lanes[last] = laneWake{c.uses[last].lane, handoff}
 	}
 	return fx
@@ -56,18 +53,22 @@ func (c *Connection) effectsLocked() effects {
 
 // endLocked lets go of everything, once.
 func (c *Connection) endLocked(fx *effects) {
-	if len(c.uses) == 0 {
+	if c.told {
 		return
 	}
-	fx.ended, fx.closure = c.currentLocked(), c.closure
-	if fx.closure.Reason == 0 { // the application's Close waits for the client to take what came before it
-		fx.closure = Closure{holdfastv1.CloseReason_CLOSE_REASON_APPLICATION_CLOSED, ""}
+	c.told = true
+	fx.ended = &Ending{From: c.movedFromLocked(), Now: c.last, Moving: c.movingLocked(), Why: c.closure}
+	if c.closure.Reason == 0 { // the application's Close waits for the client to take what came before it
+		fx.ended.Why.Reason = holdfastv1.CloseReason_CLOSE_REASON_APPLICATION_CLOSED
 	}
-	fx.from = fx.ended
-	if previous := c.connLocked(c.end.Previous()); previous != nil {
-		fx.from = previous
+	c.releaseLocked(fx)
+}
+
+// releaseLocked lets go of every server connection.
+func (c *Connection) releaseLocked(fx *effects) {
+	if len(c.uses) > 0 {
+		c.last.AddLoad(-1)
 	}
-	fx.ended.AddLoad(-1)
 	for _, u := range c.uses {
 		fx.released = append(fx.released, u.conn)
 	}
@@ -93,14 +94,17 @@ func (c *Connection) apply(fx effects) {
 	if fx.dropped != 0 {
 		c.observer.Dropped(c, fx.dropped, fx.firstDrop)
 	}
-	if fx.settled {
-		c.observer.Settled(c, fx.from, fx.now, fx.paused)
+	if fx.settled != nil {
+		c.observer.Settled(c, *fx.settled)
 	}
 	for _, s := range fx.released {
 		c.observer.Released(s, s.Release())
 	}
-	if fx.ended != nil {
-		c.observer.Ended(c, fx.from, fx.ended, fx.closure)
+	switch {
+	case fx.ended != nil:
+		c.observer.Ended(c, *fx.ended)
+	case fx.parked:
+		c.observer.Parked(c, fx.from, fx.open)
 	}
 }
 

@@ -45,22 +45,30 @@ func newRig(t *testing.T) *rig {
 	return r
 }
 
-func (r *rig) Settled(_ *Connection, from, now *serverconn.Conn, paused time.Duration) {
+func (r *rig) Settled(_ *Connection, s Settlement) {
 	was := "new"
-	if from != nil {
-		was = from.ID
+	if s.From != nil {
+		was = fmt.Sprint(s.Outcome, " ", s.From.ID)
 	}
-	r.told = append(r.told, fmt.Sprintf("settled %s to %s %v", was, now.ID, paused))
+	r.told = append(r.told, fmt.Sprintf("settled %s to %s %v", was, s.Now.ID, s.Paused))
+}
+
+func (r *rig) Parked(_ *Connection, from *serverconn.Conn, open Outcome) {
+	words := "parked from " + from.ID
+	if open != 0 {
+		words += " " + open.String()
+	}
+	r.told = append(r.told, words)
 }
 
 func (r *rig) Released(s *serverconn.Conn, _ bool) { r.told = append(r.told, "released "+s.ID) }
 
-func (r *rig) Ended(_ *Connection, from, now *serverconn.Conn, why Closure) {
-	words := "ended on " + now.ID
-	if from != now {
-		words += " from " + from.ID
+func (r *rig) Ended(_ *Connection, e Ending) {
+	words := "ended on " + e.Now.ID
+	if e.Moving {
+		words += " moving from " + e.From.ID
 	}
-	r.told = append(r.told, words+" "+wire.CloseReasonName(why.Reason))
+	r.told = append(r.told, words+" "+wire.CloseReasonName(e.Why.Reason))
 }
 
 func (r *rig) Dropped(_ *Connection, v ordering.Verdict, first bool) {
@@ -131,6 +139,12 @@ func (r *rig) must(err error) {
 	}
 }
 
+// lose takes the connection's path away for good.
+func (r *rig) lose(detail string) {
+	r.Lost(r.paths[1])
+	r.Expire(detail)
+}
+
 // take takes what is there for the client and does not wait.
 func (r *rig) take() ([]string, *Closure) {
 	ctx, cancel := context.WithCancel(r.t.Context())
@@ -197,7 +211,7 @@ func TestMove(t *testing.T) {
 	confirm := receipt(0)
 	confirm.GetReceipt().PausedMicros = 1500
 	r.must(r.receive(2, 2, confirm))
-	r.expect("settled 1 to 2 1.5ms", "released 1")
+	r.expect("settled moved 1 to 2 1.5ms", "released 1")
 	if r.paths[1].InUse() || !r.paths[2].InUse() {
 		t.Error("the previous path is in use, or the target is not")
 	}
@@ -212,7 +226,7 @@ func TestMigrateRefuses(t *testing.T) {
 		{"not confirmed", newRig, 2},
 		{"to where it is", settled, 1},
 		{"in a handoff", func(t *testing.T) *rig { r := settled(t); r.must(r.Migrate(r.paths[2])); return r }, 2},
-		{"over", func(t *testing.T) *rig { r := settled(t); r.Lost(r.paths[1], ""); return r }, 2},
+		{"over", func(t *testing.T) *rig { r := settled(t); r.lose(""); return r }, 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := c.rig(t)
@@ -234,7 +248,7 @@ func TestEnds(t *testing.T) {
 		lost bool // messages that wait are not for the client any more
 	}{
 		{
-			"its server connection is lost", func(r *rig) { r.Lost(r.paths[1], "cut") },
+			"its server connection is lost for good", func(r *rig) { r.lose("cut") },
 			"ended on 1 SERVER_LOST", holdfastv1.CloseReason_CLOSE_REASON_SERVER_LOST, false,
 		},
 		{
@@ -277,7 +291,9 @@ func TestEnds(t *testing.T) {
 					break
 				}
 			}
-			if c.told != "" {
+			if strings.Contains(c.name, "for good") {
+				r.expect("released 1", "parked from 1", c.told)
+			} else if c.told != "" {
 				r.expect("released 1", c.told)
 			} else {
 				r.expect()
@@ -323,7 +339,7 @@ func TestPushWaitsForRoom(t *testing.T) {
 	}{
 		{"a receipt", func(r *rig, _ func()) { r.pull(1); r.must(r.receive(1, 1, receipt(1))) }, nil},
 		{"its context ends", func(_ *rig, cancel func()) { cancel() }, context.Canceled},
-		{"the connection ends", func(r *rig, _ func()) { r.Lost(r.paths[1], "") }, ErrOver},
+		{"the connection ends", func(r *rig, _ func()) { r.lose("") }, ErrOver},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -366,20 +382,5 @@ func TestMoveAfterTheClientHasGone(t *testing.T) {
 	r.must(r.Migrate(r.paths[2]))
 	if got := r.pull(2); got != "Migrate@2 Data@2" {
 		t.Errorf("via the target: %s", got)
-	}
-}
-
-// In a handoff the app server may use only one of the two paths: it is told by the one that is left.
-func TestLossInAHandoffIsToldByTheOtherPath(t *testing.T) {
-	for _, lost := range []ordering.Path{1, 2} {
-		r := settled(t)
-		r.must(r.Migrate(r.paths[2]))
-		r.Lost(r.paths[lost], "cut")
-		if c, closure := r.take(); closure == nil || closure.Reason != holdfastv1.CloseReason_CLOSE_REASON_SERVER_LOST {
-			t.Errorf("path %d lost: the client got %v and %v", lost, c, closure)
-		}
-		if n := r.paths[3-lost].Writer.Replies(); n != 1 {
-			t.Errorf("path %d lost: %d replies by the other one, want 1", lost, n)
-		}
 	}
 }

@@ -1,9 +1,8 @@
 package logical
 
 import (
+	"errors"
 	"fmt"
-	"slices"
-	"time"
 	"unicode/utf8"
 
 	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
@@ -20,10 +19,10 @@ func (c *Connection) Receive(s *serverconn.Conn, raw *holdfastv1.Frame, f orderi
 		c.mu.Unlock()
 		return nil
 	}
-	before, from := c.end.State(), c.connLocked(c.end.Previous())
+	before, from, moving := c.end.State(), c.movedFromLocked(), c.movingLocked()
 	verdict, err := c.receiveLocked(s.Path, f)
 	if err != nil {
-		fx := c.refuseLocked(s, Closure{holdfastv1.CloseReason_CLOSE_REASON_PROTOCOL_ERROR, err.Error()})
+		fx := c.breachLocked(s, err)
 		c.mu.Unlock()
 		c.apply(fx)
 		return err
@@ -33,14 +32,14 @@ func (c *Connection) Receive(s *serverconn.Conn, raw *holdfastv1.Frame, f orderi
 	}
 	fx := c.effectsLocked()
 	fx.toClient, fx.room = c.end.Inbox.Waiting() > 0, f.Consumed > 0
-	if fx.ended != nil && from != nil {
-		fx.from = from
+	if fx.ended != nil {
+		fx.ended.From, fx.ended.Moving = from, moving
 	}
 	if !c.ended && before != ordering.Settled && c.end.State() == ordering.Settled {
-		c.settleLocked(&fx, from, raw.GetReceipt().GetPausedMicros())
+		c.settleLocked(&fx, before, from, raw.GetReceipt().GetPausedMicros())
 	}
-	if verdict != ordering.Taken && f.Kind == ordering.Data { // a late handshake frame is answered with nothing
-		c.dropLocked(&fx, verdict, raw, s)
+	if verdict != ordering.Taken {
+		c.dropLocked(&fx, verdict, f.Kind, raw, s)
 	}
 	c.mu.Unlock()
 	c.apply(fx)
@@ -75,23 +74,22 @@ func (c *Connection) refuseLocked(s *serverconn.Conn, cl Closure) effects {
 	return fx
 }
 
-// settleLocked lets go of the server connections that are not needed any more.
-func (c *Connection) settleLocked(fx *effects, from *serverconn.Conn, pausedMicros uint64) {
-	fx.settled, fx.from, fx.now = true, from, c.currentLocked()
-	fx.paused = time.Duration(pausedMicros) * time.Microsecond
-	c.uses = slices.DeleteFunc(c.uses, func(u use) bool {
-		if c.end.Uses(u.conn.Path) {
-			return false
-		}
-		fx.released = append(fx.released, u.conn)
-		return true
-	})
+// breachLocked answers a breach of the protocol. Messages that are missing are asked for again, once: the peer replays
+// what follows the last one that came. Anything else ends the connection.
+func (c *Connection) breachLocked(s *serverconn.Conn, err error) effects {
+	var breach *ordering.ProtocolError
+	if errors.As(err, &breach) && breach.Rule == ordering.RuleGap && !c.gapped {
+		c.gapped = true
+		return c.parkLocked(Gap, nil)
+	}
+	return c.refuseLocked(s, Closure{holdfastv1.CloseReason_CLOSE_REASON_PROTOCOL_ERROR, err.Error()})
 }
 
-// dropLocked has the sender of a dropped frame told, once for each reason.
-func (c *Connection) dropLocked(fx *effects, v ordering.Verdict, raw *holdfastv1.Frame, s *serverconn.Conn) {
+// dropLocked has a dropped frame counted. The sender of a message is told, once for each reason; a late handshake frame is
+// answered with nothing.
+func (c *Connection) dropLocked(fx *effects, v ordering.Verdict, kind ordering.FrameKind, raw *holdfastv1.Frame, s *serverconn.Conn) {
 	fx.dropped = v
-	if bit := uint8(1) << v; c.rejected&bit == 0 {
+	if bit := uint8(1) << v; kind == ordering.Data && c.rejected&bit == 0 {
 		c.rejected |= bit
 		fx.firstDrop = true
 		fx.reply, fx.replyTo = wire.Reject(raw, v, c.end.Epoch()), s
@@ -115,62 +113,12 @@ func (c *Connection) PeerDoesNotKnow(m *holdfastv1.CloseConnectionMessage) {
 	c.apply(fx)
 }
 
-// Lost says that the server connection is gone. A connection that uses it ends with SERVER_LOST; in a handoff the app
-// server, which may not use it yet or any more, is told by the other one.
-func (c *Connection) Lost(s *serverconn.Conn, detail string) {
-	c.mu.Lock()
-	if c.ended || c.connLocked(s.Path) == nil {
-		c.mu.Unlock()
-		return
-	}
-	cl := Closure{holdfastv1.CloseReason_CLOSE_REASON_SERVER_LOST, detail}
-	var other *serverconn.Conn
-	for _, u := range c.uses {
-		if u.conn != s {
-			other = u.conn
-		}
-	}
-	c.abandonLocked(cl)
-	fx := c.effectsLocked()
-	if other != nil {
-		fx.reply, fx.replyTo = c.closeNow(cl), other
-	}
-	c.mu.Unlock()
-	c.apply(fx)
-}
-
 // closeNow returns the frame that closes the connection at once.
 func (c *Connection) closeNow(cl Closure) *holdfastv1.Frame {
 	return &holdfastv1.Frame{
 		ConnectionId: c.ID, Epoch: uint64(c.end.Epoch()),
 		Body: &holdfastv1.Frame_Close{Close: &holdfastv1.CloseConnectionMessage{Reason: cl.Reason, Detail: cl.Detail}},
 	}
-}
-
-// Migrate begins a graceful move to the target (step 3). It returns ordering.ErrNotMovable when the state does
-// not allow one. How it ends is told to the observer: with Settled or with Ended.
-func (c *Connection) Migrate(target *serverconn.Conn) error {
-	c.mu.Lock()
-	previous := c.currentLocked()
-	if c.ended || !target.Acquire() {
-		c.mu.Unlock()
-		return ordering.ErrNotMovable
-	}
-	if err := c.end.Migrate(target.Path); err != nil {
-		c.mu.Unlock()
-		c.observer.Released(target, target.Release())
-		return err
-	}
-	c.addUseLocked(target)
-	previous.AddLoad(-1)
-	target.AddLoad(1)
-	fx := c.effectsLocked()
-	c.mu.Unlock()
-	c.apply(fx)
-	if target.Ended() { // it went between the choice and now, and its end may not have seen us
-		c.Lost(target, "the target of a handoff went away")
-	}
-	return nil
 }
 
 // Pull implements wire.Source.

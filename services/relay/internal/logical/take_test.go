@@ -88,7 +88,7 @@ func TestTakeWaits(t *testing.T) {
 		want string
 	}{
 		{"for a message", func(r *rig, _ func()) { r.must(r.receive(1, 1, data(1, "x"))) }, "1 messages"},
-		{"for the end", func(r *rig, _ func()) { r.Lost(r.paths[1], "") }, "0 messages, SERVER_LOST"},
+		{"for the end", func(r *rig, _ func()) { r.lose("cut") }, "0 messages, SERVER_LOST"},
 		{"for its context", func(_ *rig, cancel func()) { cancel() }, "0 messages, context canceled"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -213,7 +213,6 @@ func TestReceiveRefuses(t *testing.T) {
 	}{
 		{"text that is not UTF-8", 1, data(1, "\xff"), "UTF-8"},
 		{"a half-close", 1, &holdfastv1.Frame{Body: &holdfastv1.Frame_HalfClose{HalfClose: &holdfastv1.HalfCloseMessage{Seq: 1}}}, "half-close"},
-		{"a gap", 1, data(2, "x"), "Gap"},
 		{"an epoch of the future", 2, data(1, "x"), "Epoch"},
 		{"an Open", 1, &holdfastv1.Frame{Body: &holdfastv1.Frame_Open{}}, "Order"},
 		{"an Ack", 1, &holdfastv1.Frame{Body: &holdfastv1.Frame_Ack{}}, "Order"},
@@ -229,6 +228,27 @@ func TestReceiveRefuses(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Messages that are missing are asked for again, once.
+func TestGap(t *testing.T) {
+	r := settled(t)
+	r.must(r.receive(1, 1, data(1, "one")))
+	if err := r.receive(1, 1, data(3, "three")); err == nil || !strings.Contains(err.Error(), "Gap") {
+		t.Errorf("got %v", err)
+	}
+	r.expect("released 1", "parked from 1")
+	r.must(r.Resume(r.paths[2]))
+	if got := r.pull(2); got != "Resume@2" {
+		t.Errorf("sent %s", got)
+	}
+	r.must(r.receive(2, 2, &holdfastv1.Frame{Body: &holdfastv1.Frame_MigrateWithAck{MigrateWithAck: &holdfastv1.MigrateConnectionWithAckMessage{}}}))
+	r.must(r.receive(2, 2, data(2, "two")))
+	r.told = nil
+	if err := r.receive(2, 2, data(4, "four")); err == nil {
+		t.Error("a second gap is taken")
+	}
+	r.expect("released 2", "ended on 2 PROTOCOL_ERROR")
 }
 
 func TestDroppedFramesAreTold(t *testing.T) {
@@ -249,7 +269,7 @@ func TestMigrateToAPathThatHasEnded(t *testing.T) {
 	r := settled(t)
 	r.paths[2].SetEnded()
 	if err := r.Migrate(r.paths[2]); err == nil {
-		r.expect("released 1", "released 2", "ended on 2 from 1 SERVER_LOST")
+		r.expect("released 1", "released 2", "parked from 1 path_lost")
 	}
 	if r.View().State == placement.InHandoff {
 		t.Error("it waits for an answer that cannot come")
@@ -258,7 +278,7 @@ func TestMigrateToAPathThatHasEnded(t *testing.T) {
 
 func TestLostPathOfAnotherIsNone(t *testing.T) {
 	r := settled(t)
-	r.Lost(r.paths[2], "not ours")
+	r.Lost(r.paths[2])
 	r.expect()
 	r.must(r.Push(t.Context(), ordering.Message{Kind: ordering.Text}))
 }

@@ -20,6 +20,8 @@ type Path struct {
 	Draining bool
 	// IngressReloading: its ingress is being reloaded, so that clients through that ingress are cut too.
 	IngressReloading bool
+	// Suspect: a move over it was not answered in time, and nothing was heard from it since.
+	Suspect bool
 	// Load is the number of logical connections placed on it.
 	Load int
 }
@@ -33,6 +35,8 @@ const (
 	Opening
 	InHandoff
 	Closing
+	// Parked: no path carries it.
+	Parked
 )
 
 // Connection is a logical connection as placement sees it.
@@ -86,11 +90,16 @@ type Decision struct {
 	Reason Reason
 }
 
-// Choose returns the least loaded path of the least loaded instance. Paths that are draining count only when
-// there is no other. It returns false when there is none at all.
+// Choose returns the least loaded path of the least loaded instance. Paths that are suspect count only when there is no
+// other, and likewise those that are draining. It returns false when there is none at all.
 func Choose(paths []Path) (ordering.Path, bool) {
-	if i := slices.IndexFunc(paths, func(p Path) bool { return !p.Draining }); i >= 0 {
-		paths = slices.DeleteFunc(slices.Clone(paths), func(p Path) bool { return p.Draining })
+	for _, bad := range []func(Path) bool{
+		func(p Path) bool { return p.Suspect },
+		func(p Path) bool { return p.Draining },
+	} {
+		if rest := slices.DeleteFunc(slices.Clone(paths), bad); len(rest) > 0 {
+			paths = rest
+		}
 	}
 	if len(paths) == 0 {
 		return 0, false
@@ -108,6 +117,35 @@ func Choose(paths []Path) (ordering.Path, bool) {
 		)
 	})
 	return best.ID, true
+}
+
+// Resume returns the best path to resume a connection of the instance on, and counts it there: one that is not suspect if
+// there is one, then one that is not draining, then the preferred one, then the least loaded. It returns false when there
+// is none at all.
+func Resume(paths []Path, instance string, prefer ordering.Path) (ordering.Path, bool) {
+	var best *Path
+	for i := range paths {
+		if p := &paths[i]; p.Instance == instance && (best == nil || p.betterThan(best, prefer)) {
+			best = p
+		}
+	}
+	if best == nil {
+		return 0, false
+	}
+	best.Load++
+	return best.ID, true
+}
+
+func (p *Path) betterThan(o *Path, prefer ordering.Path) bool {
+	switch {
+	case p.Suspect != o.Suspect:
+		return o.Suspect
+	case p.Draining != o.Draining:
+		return o.Draining
+	case p.ID == prefer || o.ID == prefer:
+		return p.ID == prefer
+	}
+	return p.Load < o.Load
 }
 
 // Plan decides for every connection that runs over a draining path. Targets are other paths of the same
@@ -166,7 +204,7 @@ func (p *planner) target(from *Path) (ordering.Path, Reason) {
 	}
 	var best *Path
 	for _, s := range siblings {
-		if !s.Draining && (best == nil || s.Load < best.Load) {
+		if !s.Draining && (best == nil || s.betterThan(best, 0)) {
 			best = s
 		}
 	}

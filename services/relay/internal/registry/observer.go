@@ -14,17 +14,34 @@ import (
 )
 
 // Settled implements logical.Observer.
-func (r *Registry) Settled(c *logical.Connection, from, now *serverconn.Conn, paused time.Duration) {
-	if from != nil {
-		r.counters.Moved("moved")
-		r.publishConnection(holdfastv1.EventKind_EVENT_KIND_CONNECTION_MOVED, c, now, func(e *event.Event) {
-			e.PreviousServerConnectionId, e.Pause = from.ID, durationpb.New(paused)
+func (r *Registry) Settled(c *logical.Connection, s logical.Settlement) {
+	if s.From != nil {
+		kind := holdfastv1.EventKind_EVENT_KIND_CONNECTION_MOVED
+		if s.Outcome == logical.Resumed {
+			kind = holdfastv1.EventKind_EVENT_KIND_CONNECTION_RESUMED
+		}
+		r.publishConnection(kind, c, s.Now, func(e *event.Event) {
+			e.PreviousServerConnectionId, e.Pause = s.From.ID, durationpb.New(s.Paused)
 		})
-		r.mover.MoveEnded(c.ID, from, true, paused)
+		r.moveEnded(c, s.From, s.Outcome, s.Paused)
 	}
-	if now.Draining() || r.Reloading(now.Ingress) {
+	if s.Now.Draining() || r.Reloading(s.Now.Ingress) {
 		r.mover.Reconsider()
 	}
+}
+
+func (r *Registry) moveEnded(c *logical.Connection, from *serverconn.Conn, o logical.Outcome, paused time.Duration) {
+	r.counters.Moved(o.String())
+	r.mover.MoveEnded(c.ID, from, o, paused)
+}
+
+// Parked implements logical.Observer.
+func (r *Registry) Parked(c *logical.Connection, from *serverconn.Conn, open logical.Outcome) {
+	if open != 0 {
+		r.moveEnded(c, from, open, 0)
+	}
+	r.publishConnection(holdfastv1.EventKind_EVENT_KIND_CONNECTION_PARKED, c, from, nil)
+	r.mover.Parked(c)
 }
 
 // Released implements logical.Observer: a draining server connection that nothing uses any more is ended, so
@@ -36,17 +53,18 @@ func (r *Registry) Released(s *serverconn.Conn, end bool) {
 }
 
 // Ended implements logical.Observer.
-func (r *Registry) Ended(c *logical.Connection, from, now *serverconn.Conn, why logical.Closure) {
+func (r *Registry) Ended(c *logical.Connection, e logical.Ending) {
 	r.connections.remove(c.ID)
-	r.counters.Closed(wire.CloseReasonName(why.Reason))
-	r.logEnded(c, why)
-	r.publishConnection(holdfastv1.EventKind_EVENT_KIND_CONNECTION_CLOSED, c, now, func(e *event.Event) {
-		e.CloseReason, e.Detail = why.Reason, why.Detail
+	r.counters.Closed(wire.CloseReasonName(e.Why.Reason))
+	r.logEnded(c, e.Why)
+	r.publishConnection(holdfastv1.EventKind_EVENT_KIND_CONNECTION_CLOSED, c, e.Now, func(ev *event.Event) {
+		ev.CloseReason, ev.Detail = e.Why.Reason, e.Why.Detail
 	})
-	if from != now {
-		r.counters.Moved("ended")
+	if e.Moving {
+		r.moveEnded(c, e.From, logical.ConnectionEnded, 0)
+	} else {
+		r.mover.Left(e.From)
 	}
-	r.mover.MoveEnded(c.ID, from, false, 0)
 }
 
 // Dropped implements logical.Observer.

@@ -27,8 +27,12 @@ import (
 type Mover interface {
 	// Reconsider: a path began to drain, a target appeared, or a connection settled on a draining path.
 	Reconsider()
-	// MoveEnded: the move of the connection away from a path ended; moved says that it is elsewhere now.
-	MoveEnded(id uint64, from *serverconn.Conn, moved bool, paused time.Duration)
+	// MoveEnded: an open move of the connection away from a path ended.
+	MoveEnded(id uint64, from *serverconn.Conn, outcome logical.Outcome, paused time.Duration)
+	// Left: a connection ended on the path, with no move open.
+	Left(from *serverconn.Conn)
+	// Parked: no server connection carries the connection; a resume is wanted.
+	Parked(c *logical.Connection)
 }
 
 // Registry is safe for concurrent use. It implements logical.Observer.
@@ -125,16 +129,16 @@ func (r *Registry) attach(s *serverconn.Conn) error {
 	return nil
 }
 
-// Detach forgets a server connection that is gone and ends the logical connections that use it.
+// Detach forgets a server connection that is gone and parks the logical connections that use it.
 func (r *Registry) Detach(s *serverconn.Conn, detail string) {
 	s.SetEnded()
 	r.mu.Lock()
 	delete(r.paths, s.Path)
 	r.mu.Unlock()
-	for c := range r.connections.all() {
-		c.Lost(s, "server connection "+s.ID+" was lost: "+detail)
-	}
 	r.publish(holdfastv1.EventKind_EVENT_KIND_SERVER_CONNECTION_ENDED, s, detail)
+	for c := range r.connections.all() {
+		c.Lost(s)
+	}
 	r.mover.Reconsider() // it may have been the target of moves that were planned
 }
 
@@ -252,11 +256,12 @@ func (r *Registry) ServerConnections() []*serverconn.Conn {
 	return all
 }
 
-// Paths returns the live server connections as placement sees them, in the order of their attachment.
+// Paths returns the live server connections as placement sees them, in the order of their attachment, but for those that
+// are ending, which nothing runs over.
 func (r *Registry) Paths() []placement.Path {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	paths := r.pathsLocked(func(*serverconn.Conn) bool { return true })
+	paths := r.pathsLocked(func(s *serverconn.Conn) bool { return !s.Ending() })
 	slices.SortFunc(paths, func(a, b placement.Path) int { return cmp.Compare(a.ID, b.ID) })
 	return paths
 }
@@ -270,7 +275,7 @@ func (r *Registry) pathsLocked(want func(*serverconn.Conn) bool) []placement.Pat
 		reloading := r.reloadingLocked(s.Ingress)
 		paths = append(paths, placement.Path{
 			ID: s.Path, Instance: s.Instance.InstanceID, Ingress: s.Ingress, Load: s.Load(),
-			Draining: s.Draining() || reloading, IngressReloading: reloading,
+			Draining: s.Draining() || reloading, IngressReloading: reloading, Suspect: s.Suspected(),
 		})
 	}
 	return paths

@@ -3,6 +3,7 @@ package relay
 import (
 	"bytes"
 	"context"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -82,17 +83,37 @@ func reasonOrCode(err error) string {
 // open waits until a connection is placed on the peer and returns the Open.
 func (p *peer) open() *holdfastv1.Frame {
 	p.t.Helper()
+	return p.await(func(f *holdfastv1.Frame) bool { return f.GetOpen() != nil })
+}
+
+// resume waits for a resume via the peer.
+func (p *peer) resume() *holdfastv1.Frame {
+	p.t.Helper()
+	return p.await(func(f *holdfastv1.Frame) bool {
+		return f.GetMigrate().GetMode() == holdfastv1.MigrateMode_MIGRATE_MODE_RESUME
+	})
+}
+
+func (p *peer) await(wanted func(*holdfastv1.Frame) bool) *holdfastv1.Frame {
+	p.t.Helper()
 	for {
 		m, err := p.stream.Recv()
 		if err != nil {
 			p.t.Fatal(err)
 		}
 		for _, f := range m.GetFrames() {
-			if f.GetOpen() != nil {
+			if wanted(f) {
 				return proto.Clone(f).(*holdfastv1.Frame)
 			}
 		}
 	}
+}
+
+// withAck answers a frame with a MigrateConnectionWithAckMessage of its epoch.
+func withAck(to *holdfastv1.Frame, received uint64) *holdfastv1.Frame {
+	return &holdfastv1.Frame{ConnectionId: to.GetConnectionId(), Epoch: to.GetEpoch(), Body: &holdfastv1.Frame_MigrateWithAck{
+		MigrateWithAck: &holdfastv1.MigrateConnectionWithAckMessage{ReceivedSeq: received},
+	}}
 }
 
 func data(id, epoch, seq uint64, payload string) *holdfastv1.Frame {
@@ -110,6 +131,11 @@ func changed(change func(*holdfastv1.HandshakeRequestMessage)) *holdfastv1.Hands
 
 // withConnection attaches a peer, places a connection on it and has the peer send what frames returns.
 func withConnection(frames func(open *holdfastv1.Frame) []*holdfastv1.Frame) func(*testing.T, *harness) string {
+	return withPeer(func(p *peer, open *holdfastv1.Frame) { p.frames(frames(open)...) })
+}
+
+// withPeer attaches a peer, places a connection on it and has the peer behave badly.
+func withPeer(behave func(p *peer, open *holdfastv1.Frame)) func(*testing.T, *harness) string {
 	return func(t *testing.T, h *harness) string {
 		p := h.peer(t, goodHandshake())
 		if _, err := p.stream.Recv(); err != nil {
@@ -124,7 +150,7 @@ func withConnection(frames func(open *holdfastv1.Frame) []*holdfastv1.Frame) fun
 		if err := client.Send(hello("other")); err != nil {
 			t.Fatal(err)
 		}
-		p.frames(frames(p.open())...)
+		behave(p, p.open())
 		return p.outcome()
 	}
 }
@@ -216,9 +242,22 @@ var badInputs = []struct {
 		}), "close PROTOCOL_ERROR", "errors", "RULE_Epoch", "broke the protocol",
 	},
 	{
-		"sequence gap", withConnection(func(o *holdfastv1.Frame) []*holdfastv1.Frame {
-			return []*holdfastv1.Frame{data(o.GetConnectionId(), o.GetEpoch(), 2, "x")}
-		}), "close PROTOCOL_ERROR", "errors", "RULE_Gap", "broke the protocol",
+		"sequence gap that repeats after the resume", withPeer(func(p *peer, o *holdfastv1.Frame) {
+			p.frames(data(o.GetConnectionId(), o.GetEpoch(), 1, "x"), data(o.GetConnectionId(), o.GetEpoch(), 3, "x"))
+			again := p.resume()
+			p.frames(withAck(again, 0), data(again.GetConnectionId(), again.GetEpoch(), 3, "x"))
+		}), "close PROTOCOL_ERROR", "errors", "RULE_Gap", "connection closed",
+	},
+	{
+		"resume answered from the future", withPeer(func(p *peer, o *holdfastv1.Frame) {
+			p.frames(data(o.GetConnectionId(), o.GetEpoch(), 1, "x"), data(o.GetConnectionId(), o.GetEpoch(), 3, "x"))
+			p.frames(withAck(p.resume(), 9))
+		}), "close PROTOCOL_ERROR", "errors", "RULE_Rewind", "connection closed",
+	},
+	{
+		"barrier that repeats", withConnection(func(o *holdfastv1.Frame) []*holdfastv1.Frame {
+			return slices.Repeat([]*holdfastv1.Frame{withAck(o, 0)}, 1000)
+		}), "close PROTOCOL_ERROR", "errors", "RULE_Order", "broke the protocol",
 	},
 	{
 		"receipt for what was never sent", withConnection(func(o *holdfastv1.Frame) []*holdfastv1.Frame {

@@ -50,8 +50,8 @@ func TestCountersFollowWhatHappens(t *testing.T) {
 	})
 }
 
-// A handoff whose previous path is lost is a move that ended, not one that moved.
-func TestMoveThatEndsIsCounted(t *testing.T) {
+// Each move ends in one outcome: a handoff that is not answered as one that timed out, and the resume that follows as its own.
+func TestOutcomesAreCounted(t *testing.T) {
 	onStage(t, nil, func(t *testing.T, s *stage) {
 		tap, _ := s.server("app-1", echo, "a", "b")
 		g := s.on("a", "c")
@@ -60,12 +60,16 @@ func TestMoveThatEndsIsCounted(t *testing.T) {
 		release := tap.hold("a", "out")
 		defer release()
 		s.startReload("a", time.Minute)
-		if _, err := s.admin.CloseConnection(s.ctx, &holdfastv1.CloseConnectionRequest{ConnectionId: g.id}); err != nil {
-			t.Fatal(err)
-		}
 		time.Sleep(2 * time.Minute) // the path that is held falls silent
-		if moved, ended := s.counter("holdfast.relay.moves", "moved"), s.counter("holdfast.relay.moves", "ended"); moved != before || ended != 1 {
-			t.Errorf("%d moved and %d ended are counted, want none and 1", moved-before, ended)
+		if err := g.exchange(1, 0); err != nil {
+			t.Error(err)
+		}
+		for outcome, want := range map[string]int64{
+			"moved": before, "timed_out": 1, "resumed": 1, "path_lost": 0, "connection_ended": 0, "": before + 2,
+		} {
+			if n := s.counter("holdfast.relay.moves", outcome); n != want {
+				t.Errorf("%d moves are counted as %q, want %d", n, outcome, want)
+			}
 		}
 	})
 }

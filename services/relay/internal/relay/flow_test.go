@@ -54,7 +54,7 @@ func byClient(first appserver.Handler) appserver.Handler {
 // A client that reads nothing stops its own sender at the window, and nobody else; when it reads again, nothing is
 // missing.
 func TestClientThatReadsNothingBlocksItsSenderOnly(t *testing.T) {
-	onStage(t, nil, func(t *testing.T, s *stage) {
+	onStage(t, patient, func(t *testing.T, s *stage) {
 		f := &flood{}
 		s.server("app-1", byClient(f), "a")
 		slow := s.quietGuest("c")
@@ -79,6 +79,9 @@ func TestClientThatReadsNothingBlocksItsSenderOnly(t *testing.T) {
 	})
 }
 
+// patient never closes a client for being slow.
+func patient(c *config.Config) { c.SlowClientTimeout = time.Hour }
+
 // The end of a connection does not wait for a client that reads nothing; the client learns why when it reads again.
 func TestEndDoesNotWaitForAClientThatReadsNothing(t *testing.T) {
 	for _, c := range []struct {
@@ -91,11 +94,14 @@ func TestEndDoesNotWaitForAClientThatReadsNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, "OPERATOR"},
-		{"its server connection is lost", func(_ *testing.T, _ *stage, w *wires, _ *guest) { w.cut("a") }, "SERVER_LOST"},
+		{"its server connection is lost", func(_ *testing.T, _ *stage, w *wires, _ *guest) { w.shutDown("a") }, "SERVER_LOST"},
 		{"the relay shuts down", func(_ *testing.T, s *stage, _ *wires, _ *guest) { s.shutdown() }, "RELAY_SHUTDOWN"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			change := func(c *config.Config) { c.ShutdownGrace = 10 * time.Second }
+			change := func(c *config.Config) {
+				patient(c)
+				c.ShutdownGrace, c.ParkTime = 10*time.Second, 0
+			}
 			onStage(t, change, func(t *testing.T, s *stage) {
 				f := &flood{}
 				w := s.wiredServer("app-1", byClient(f), "a")

@@ -86,7 +86,8 @@ func startHarness(t testing.TB, application, operators listener, change func(*co
 	cfg := &config.Config{
 		Listen: "in-memory:1", AdminListen: "in-memory:2", RelayID: "relay-1", TrustedNetworks: []string{"127.0.0.0/8"},
 		WindowBytes: 256 << 10, MaxMessageBytes: 1 << 20, HeartbeatInterval: 15 * time.Second, MaxMovesInFlight: 256,
-		MigrationTimeout: 5 * time.Second, ReloadDeadline: 10 * time.Minute, ShutdownGrace: time.Second,
+		MigrationTimeout: 5 * time.Second, ParkTime: 30 * time.Second, SlowClientTimeout: 30 * time.Second,
+		ReloadDeadline: 10 * time.Minute, ShutdownGrace: time.Second,
 	}
 	if change != nil {
 		change(cfg)

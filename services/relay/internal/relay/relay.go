@@ -57,7 +57,7 @@ func New(cfg *config.Config, log *slog.Logger, meters metric.MeterProvider) (*Re
 	r := &Relay{config: cfg, log: log, health: health.NewServer(), stopping: make(chan struct{})}
 	r.registry = registry.New(events, counters, log, cfg.Applications)
 	r.evacuator = evacuation.New(r.registry, log, evacuation.Config{
-		MaxInFlight: cfg.MaxMovesInFlight, SlowAfter: cfg.MigrationTimeout,
+		MaxInFlight: cfg.MaxMovesInFlight, MigrationTimeout: cfg.MigrationTimeout, ParkTime: cfg.ParkTime,
 	})
 	identifier := ingress.NewIdentifier(cfg.Networks())
 	r.clients = clientleg.New(cfg.MaxMessageBytes, r.registry, identifier, counters, log)
@@ -110,6 +110,7 @@ func (r *Relay) Serve(ctx context.Context, application, operators net.Listener) 
 	}
 	moving, stopMoving := context.WithCancel(context.Background())
 	wg.Go(func() { r.evacuator.Run(moving) })
+	wg.Go(func() { r.clients.CloseSlow(moving, r.config.SlowClientTimeout) })
 	serve(r.application, application)
 	serve(r.operators, operators)
 

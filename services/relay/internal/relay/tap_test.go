@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"testing/synctest"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
@@ -18,9 +19,22 @@ type tap struct {
 	notes []string
 	// gates hold back what passes, by ingress and direction.
 	gates map[string]chan struct{}
+	// cuts cut the newest server connection through an ingress.
+	cuts map[string]context.CancelFunc
 }
 
-func newTap() *tap { return &tap{gates: make(map[string]chan struct{})} }
+func newTap() *tap {
+	return &tap{gates: make(map[string]chan struct{}), cuts: make(map[string]context.CancelFunc)}
+}
+
+// cut cuts the newest server connection through the ingress and waits until both sides know.
+func (t *tap) cut(ingress string) {
+	t.mu.Lock()
+	cut := t.cuts[ingress]
+	t.mu.Unlock()
+	cut()
+	synctest.Wait()
+}
 
 // hold holds a direction ("in" or "out", as the app server sees it) of the path until the returned function is called.
 func (t *tap) hold(ingress, direction string) (release func()) {
@@ -36,16 +50,19 @@ func (t *tap) hold(ingress, direction string) (release func()) {
 	}
 }
 
-func (t *tap) pass(ctx context.Context, ingress, direction string) {
+// pass waits while the direction is held. Its error says that the path was cut meanwhile, with what was held.
+func (t *tap) pass(ctx context.Context, ingress, direction string) error {
 	t.mu.Lock()
 	gate := t.gates[ingress+direction]
 	t.mu.Unlock()
 	if gate == nil {
-		return
+		return nil
 	}
 	select {
 	case <-gate:
+		return nil
 	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 }
 
@@ -74,8 +91,14 @@ func describe(f *holdfastv1.Frame) string {
 	case *holdfastv1.Frame_Receipt:
 		return fmt.Sprintf("receipt%d@%d", b.Receipt.GetConsumedSeq(), move)
 	case *holdfastv1.Frame_Migrate:
+		if b.Migrate.GetMode() == holdfastv1.MigrateMode_MIGRATE_MODE_RESUME {
+			return fmt.Sprintf("resume%d@%d", b.Migrate.GetReceivedSeq(), move)
+		}
 		return fmt.Sprintf("migrate@%d", move)
 	case *holdfastv1.Frame_MigrateWithAck:
+		if n := b.MigrateWithAck.GetReceivedSeq(); n > 0 {
+			return fmt.Sprintf("withack%d@%d", n, move)
+		}
 		return fmt.Sprintf("withack@%d", move)
 	case *holdfastv1.Frame_Ack:
 		return fmt.Sprintf("ack@%d", move)
@@ -92,12 +115,18 @@ func (t *tap) option() grpc.DialOption {
 	return grpc.WithChainStreamInterceptor(func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn,
 		method string, streamer grpc.Streamer, opts ...grpc.CallOption,
 	) (grpc.ClientStream, error) {
+		ctx, cancel := context.WithCancel(ctx)
 		st, err := streamer(ctx, desc, cc, method, opts...)
 		if err != nil {
+			cancel()
 			return nil, err
 		}
 		md, _ := metadata.FromOutgoingContext(ctx)
-		return &tappedStream{st, t, md.Get("x-ingress-id")[0]}, nil
+		ingress := md.Get("x-ingress-id")[0]
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.cuts[ingress] = cancel
+		return &tappedStream{st, t, ingress}, nil
 	})
 }
 
@@ -110,7 +139,9 @@ type tappedStream struct {
 func (s *tappedStream) SendMsg(m any) error {
 	request, ok := m.(*holdfastv1.AttachRequest)
 	if ok {
-		s.tap.pass(s.Context(), s.ingress, "out")
+		if err := s.tap.pass(s.Context(), s.ingress, "out"); err != nil {
+			return err
+		}
 		s.tap.note(s.ingress, ">", request.GetFrames())
 	}
 	return s.ClientStream.SendMsg(m)
@@ -119,7 +150,9 @@ func (s *tappedStream) SendMsg(m any) error {
 func (s *tappedStream) RecvMsg(m any) error {
 	err := s.ClientStream.RecvMsg(m)
 	if response, ok := m.(*holdfastv1.AttachResponse); ok && err == nil {
-		s.tap.pass(s.Context(), s.ingress, "in")
+		if err := s.tap.pass(s.Context(), s.ingress, "in"); err != nil {
+			return err
+		}
 		s.tap.note(s.ingress, "<", response.GetFrames())
 	}
 	return err

@@ -24,11 +24,20 @@ type wires struct {
 	shut     map[string]bool
 }
 
-// cut cuts the newest server connection through the ingress and waits until both sides know.
-func (w *wires) cut(ingress string) {
+func newWires() *wires {
+	return &wires{cancels: make(map[string]context.CancelFunc), draining: make(map[string]bool), shut: make(map[string]bool)}
+}
+
+// sever cuts the newest server connection through the ingress.
+func (w *wires) sever(ingress string) {
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.cancels[ingress]()
-	w.mu.Unlock()
+}
+
+// cut is sever, and waits until both sides know.
+func (w *wires) cut(ingress string) {
+	w.sever(ingress)
 	synctest.Wait()
 }
 
@@ -38,6 +47,13 @@ func (w *wires) shutDown(ingress string) {
 	w.shut[ingress] = true
 	w.mu.Unlock()
 	w.cut(ingress)
+}
+
+// open undoes shutDown.
+func (w *wires) open(ingress string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.shut, ingress)
 }
 
 func (w *wires) isShut(ingress string) bool {
@@ -101,7 +117,7 @@ func (w *wiredStream) SendMsg(m any) error {
 // wiredServer is server with its wires in hand instead of a tap.
 func (s *stage) wiredServer(id string, handler appserver.Handler, ingresses ...string) *wires {
 	s.t.Helper()
-	w := &wires{cancels: make(map[string]context.CancelFunc), draining: make(map[string]bool), shut: make(map[string]bool)}
+	w := newWires()
 	_, stop := s.appServer(id, handler, ingresses, w.option())
 	s.t.Cleanup(stop)
 	synctest.Wait()

@@ -41,6 +41,8 @@ type Conn struct {
 	// word of its app server; ending says that it drains and nothing uses it: nothing will any more.
 	lanes            int
 	draining, ending bool
+	// suspected is when a move over it was not answered; zero for never.
+	suspected time.Time
 }
 
 // Load returns how many logical connections are placed on it.
@@ -115,3 +117,19 @@ func (c *Conn) Ended() bool { return c.ended.Load() }
 
 // FirstUnknown reports, once, that a frame for an unknown connection came by it.
 func (c *Conn) FirstUnknown() bool { return c.unknown.CompareAndSwap(false, true) }
+
+// Suspect notes that a move over it that began at the time was not answered. It is suspect until it is heard again.
+func (c *Conn) Suspect(began time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.Writer.HeardAt().Before(began) {
+		c.suspected = time.Now()
+	}
+}
+
+// Suspected reports whether a move over it was not answered and nothing was heard from it since.
+func (c *Conn) Suspected() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.Writer.HeardAt().Before(c.suspected)
+}
