@@ -100,6 +100,9 @@ type Snapshot struct {
 	// Server is the server connection that carries the connection, or did before it was parked; nil when it is over.
 	Server         *serverconn.Conn
 	Received, Sent uint64
+	// Retained is what was sent to the app server and not acknowledged, Waiting what came from it and was not, in bytes of the
+	// window.
+	Retained, Waiting int
 	// Closing: one side has closed; what is under way still arrives.
 	Closing bool
 }
@@ -112,6 +115,7 @@ func (c *Connection) Snapshot() Snapshot {
 		Info: c.Info, Connection: c.viewLocked(), Epoch: c.end.Epoch(), Handoff: c.end.State(),
 		Closing:  c.ended || c.closure.Reason != 0 || c.end.Inbox.Closed(),
 		Received: c.received.Load(), Sent: c.sent.Load(),
+		Retained: c.end.Outbox.Bytes(), Waiting: c.end.Inbox.Bytes(),
 	}
 	if !c.ended {
 		s.Server = c.last

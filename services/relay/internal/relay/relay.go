@@ -33,6 +33,13 @@ import (
 // of a batch, and the names of fields.
 const messageOverhead = 64 << 10
 
+// The windows of HTTP/2, in bytes. They stand still: a window that follows the bandwidth grows to 16 MiB for each client
+// stream, and that much would wait in the relay for each client whose connection takes nothing.
+const (
+	streamWindow = 256 << 10
+	connWindow   = 1 << 20
+)
+
 // Relay is one relay.
 type Relay struct {
 	config    *config.Config
@@ -66,7 +73,8 @@ func New(cfg *config.Config, log *slog.Logger, meters metric.MeterProvider) (*Re
 		MaxMessageBytes: cfg.MaxMessageBytes, HeartbeatInterval: cfg.HeartbeatInterval,
 	}, r.registry, identifier, counters, log)
 
-	options := append(serverOptions(log, meters), grpc.MaxRecvMsgSize(cfg.MaxMessageBytes+messageOverhead))
+	options := append(serverOptions(log, meters), grpc.MaxRecvMsgSize(cfg.MaxMessageBytes+messageOverhead),
+		grpc.StaticStreamWindowSize(streamWindow), grpc.StaticConnWindowSize(connWindow))
 	r.application = grpc.NewServer(options...)
 	holdfastv1.RegisterClientConnectionServiceServer(r.application, r.clients)
 	holdfastv1.RegisterServerConnectionServiceServer(r.application, r.servers)

@@ -117,6 +117,8 @@ func TestMigrationTimeout(t *testing.T) {
 	onStage(t, nil, func(t *testing.T, s *stage) {
 		tap, _ := s.server("app-1", echo, "a", "b", "c")
 		g := s.on("a", "z")
+		s.on("a", "z")
+		s.on("c", "z") // so that b is the least loaded
 		time.Sleep(time.Second)
 		release := tap.hold("b", "in")
 		_, err := s.admin.MoveConnection(s.ctx, &holdfastv1.MoveConnectionRequest{ConnectionId: g.id, TargetServerConnectionId: s.path("b")})

@@ -157,3 +157,9 @@ func (s *tappedStream) RecvMsg(m any) error {
 	}
 	return err
 }
+
+func (t *tap) isHeld(ingress, direction string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.gates[ingress+direction] != nil
+}
