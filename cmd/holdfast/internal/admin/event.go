@@ -18,9 +18,10 @@ func EventLine(e *holdfastv1.WatchEventsResponse) string {
 	}
 	field("connection", e.GetConnectionId())
 	field("from", e.GetPreviousServerConnectionId())
-	if e.GetKind() == holdfastv1.EventKind_EVENT_KIND_CONNECTION_MOVED {
+	switch e.GetKind() {
+	case holdfastv1.EventKind_EVENT_KIND_CONNECTION_MOVED, holdfastv1.EventKind_EVENT_KIND_CONNECTION_RESUMED:
 		field("to", e.GetServerConnectionId())
-	} else {
+	default:
 		field("server_connection", e.GetServerConnectionId())
 	}
 	field("app_server", e.GetServerId())

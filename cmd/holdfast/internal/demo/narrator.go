@@ -102,7 +102,11 @@ func (n *narrator) take(e *holdfastv1.WatchEventsResponse) {
 	case holdfastv1.EventKind_EVENT_KIND_CONNECTION_CLOSED:
 		n.gather("closed ("+admin.CloseWords(e.GetCloseReason())+")", 0)
 	case holdfastv1.EventKind_EVENT_KIND_CONNECTION_MOVED:
-		n.takeMove(e)
+		n.takeMove(e, "moved")
+	case holdfastv1.EventKind_EVENT_KIND_CONNECTION_RESUMED:
+		n.takeMove(e, "resumed")
+	case holdfastv1.EventKind_EVENT_KIND_CONNECTION_PARKED:
+		n.gather("parked, as "+n.server(e.GetServerConnectionId())+" is lost or does not answer", 0)
 	case holdfastv1.EventKind_EVENT_KIND_MISSED:
 		n.mu.Lock()
 		n.moved.missed += e.GetMissed()
@@ -115,7 +119,8 @@ func (n *narrator) take(e *holdfastv1.WatchEventsResponse) {
 	}
 }
 
-func (n *narrator) takeMove(e *holdfastv1.WatchEventsResponse) {
+// takeMove takes a connection that is on another server connection now. How it came there, the word says.
+func (n *narrator) takeMove(e *holdfastv1.WatchEventsResponse, how string) {
 	pause := e.GetPause().AsDuration()
 	in, known := n.ingressOf(e.GetConnectionId())
 	if !known {
@@ -125,8 +130,8 @@ func (n *narrator) takeMove(e *holdfastv1.WatchEventsResponse) {
 	n.moved.byIngress[in]++
 	n.moved.pauses = append(n.moved.pauses, pause)
 	n.mu.Unlock()
-	n.gather(fmt.Sprintf("with clients through %s moved from %s to %s",
-		in, n.server(e.GetPreviousServerConnectionId()), n.server(e.GetServerConnectionId())), pause)
+	n.gather(fmt.Sprintf("with clients through %s %s from %s to %s",
+		in, how, n.server(e.GetPreviousServerConnectionId()), n.server(e.GetServerConnectionId())), pause)
 }
 
 func (n *narrator) gather(line string, pause time.Duration) {
