@@ -24,6 +24,8 @@ demo: build ## Reload an ingress under traffic and show that nothing is lost (ne
 .PHONY: test
 test: setup lint build ## Do all set-up, lint, and run every test
 	go build -race ./...
+	@# The exploration has no goroutines for the race detector to watch, and takes ten times as long under it.
+	gotestsum --format pkgname-and-test-fails -- -count=1 -timeout 20m ./pkg/ordering
 	@# One package at a time: those that measure processes and containers must not starve each other.
 	gotestsum --format pkgname-and-test-fails -- -p 1 -race -count=1 -timeout 20m ./...
 
@@ -45,9 +47,17 @@ lint: $(TOOLS)/.stamp ## Check formatting, vet, staticcheck, the wire contract a
 generate: $(TOOLS)/.stamp ## Write gen/ anew from proto/
 	buf generate
 
+.PHONY: explore
+explore: ## Explore deeper plans of the migration protocol than the tests do (6 minutes, 4 GB)
+	HOLDFAST_EXPLORE=deep go test -run '^TestExplorer$$' -count=1 -timeout 0 -parallel 1 -v ./pkg/ordering
+
 .PHONY: bench
 bench: ## Run the benchmarks
 	go test -run '^TestConnectsLeaveNothingBehind$$' -v -bench . -benchtime 5x -timeout 20m ./services/relay/internal/relay
+
+.PHONY: compare
+compare: ## Compare the echo throughput with another commit (COMMIT=...), and with retention taken out
+	test/compare.sh $(or $(COMMIT),HEAD~1)
 
 $(TOOLS)/.stamp: tools/go.mod tools/go.sum
 	cd tools && go build -o ../$(TOOLS)/ tool

@@ -84,11 +84,13 @@ func (e *end) Ready(path Path) bool {
 }
 
 // Done reports whether the logical connection is over: the peer has consumed this end's Close, or has been
-// told that its own was consumed. Should that receipt be lost with its path, a peer that resumes is to be answered that
-// the connection is not known, which tells it as much.
+// told that its own was consumed. The owner lets go of the end at once then, and remembers for a while that it did: should
+// that receipt be lost with its path, a peer that resumes or opens again is to be answered that the connection is not
+// known, which tells it as much. A peer that has let go already answers nothing; so an app server lets go of a connection
+// that is not resumed in time.
 func (e *end) Done() bool {
 	return (e.Outbox.Ended() && e.Outbox.acked == e.Outbox.pushed) ||
-		(e.Inbox.closed != 0 && e.Inbox.reported == e.Inbox.closed && !e.Inbox.confirm)
+		(e.Inbox.closed != 0 && e.Inbox.reported == e.Inbox.closed)
 }
 
 func (e *end) sendControl(path Path, f Frame) {

@@ -152,8 +152,4 @@ var equalMutants = []mutant{
 	{"a receipt on a frame that is dropped is not counted", []edit{
 		{"end.go", "return v, e.Outbox.Acknowledge(f.Consumed)\n}", "return v, nil\n}"},
 	}},
-	// Its owner let go of it when it was done for the first time.
-	{"an end is done though it has a receipt to say again", []edit{
-		{"end.go", " && !e.Inbox.confirm)", ")"},
-	}},
 }

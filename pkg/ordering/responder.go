@@ -45,7 +45,7 @@ func (r *Responder) State() ResponderState { return r.state }
 func (r *Responder) Target() Path { return r.target }
 
 // Uses reports whether the connection needs the path now.
-func (r *Responder) Uses(path Path) bool { return path == r.path || path == r.target }
+func (r *Responder) Uses(path Path) bool { return path != 0 && (path == r.path || path == r.target) }
 
 // Receive takes a frame that came by the path. A ProtocolError means that the peer broke a rule.
 func (r *Responder) Receive(path Path, f Frame) (Verdict, error) {

@@ -10,7 +10,7 @@ import (
 	"github.com/cockroachdb/datadriven"
 )
 
-// TestScenarios plays the scripts under testdata. The directives are
+// TestScenarios plays the scripts under testdata/scenarios. The directives are
 //
 //	new [window=n]    starts a logical connection with Open still to be sent
 //	open [window=n]   starts one and opens it on path A
@@ -30,7 +30,7 @@ import (
 //
 // The output has a line for each frame and, indented, one for each state that changed.
 func TestScenarios(t *testing.T) {
-	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+	datadriven.Walk(t, "testdata/scenarios", func(t *testing.T, path string) {
 		s := &scenario{}
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			switch d.Cmd {

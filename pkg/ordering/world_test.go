@@ -98,6 +98,9 @@ func (w *world) receive(s side, by wire) (Frame, Verdict, error) {
 	q := w.flight[s.peer()][by]
 	f := q[0]
 	w.flight[s.peer()][by] = q[1:]
+	if s == app && w.gone[s] && w.plan.amnesia && f.Kind == Open {
+		w.app, w.gone[s] = nil, false
+	}
 	if w.gone[s] {
 		return f, Taken, nil
 	}
