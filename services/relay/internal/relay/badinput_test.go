@@ -254,6 +254,7 @@ var badInputs = []struct {
 			p.frames(withAck(p.resume(), 9))
 		}), "close PROTOCOL_ERROR", "errors", "RULE_Rewind", "connection closed",
 	},
+	{"resume answered by the wrong path", answerByTheWrongPath, "close PROTOCOL_ERROR", "errors", "RULE_Order", "connection closed"},
 	{
 		"barrier that repeats", withConnection(func(o *holdfastv1.Frame) []*holdfastv1.Frame {
 			return slices.Repeat([]*holdfastv1.Frame{withAck(o, 0)}, 1000)
