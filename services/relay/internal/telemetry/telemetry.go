@@ -13,7 +13,7 @@ import (
 type Counters struct {
 	// Connections counts logical connections opened, Closed those that ended, by reason.
 	connections, closed metric.Int64Counter
-	// moves counts handoffs, by outcome.
+	// moves counts handoffs and resumes that ended, by outcome.
 	moves metric.Int64Counter
 	// frames counts frames, by direction; dropped those dropped, by reason; errors the breaches of the
 	// protocol, by reason.
@@ -37,7 +37,7 @@ func New(provider metric.MeterProvider) (*Counters, error) {
 	}
 	counter(&c.connections, "holdfast.relay.connections.opened", "{connection}", "Logical connections opened.")
 	counter(&c.closed, "holdfast.relay.connections.closed", "{connection}", "Logical connections ended, by reason.")
-	counter(&c.moves, "holdfast.relay.moves", "{move}", "Handoffs that ended, by outcome.")
+	counter(&c.moves, "holdfast.relay.moves", "{move}", "Moves that ended: handoffs and resumes, by outcome.")
 	counter(&c.frames, "holdfast.relay.frames", "{frame}", "Frames on server connections, by direction.")
 	counter(&c.dropped, "holdfast.relay.frames.dropped", "{frame}", "Frames dropped, by reason.")
 	counter(&c.errors, "holdfast.relay.errors", "{error}", "Breaches of the protocol, by reason.")
@@ -50,7 +50,7 @@ func (c *Counters) Opened() { c.connections.Add(context.Background(), 1) }
 // Closed counts an ended logical connection.
 func (c *Counters) Closed(reason string) { add(c.closed, "reason", reason) }
 
-// Moved counts a handoff that ended.
+// Moved counts a handoff or resume that ended.
 func (c *Counters) Moved(outcome string) { add(c.moves, "outcome", outcome) }
 
 // FramesIn counts received frames.
