@@ -33,6 +33,12 @@ func TestComposeUp(t *testing.T) {
 	d.waitServers(ctx)
 	d.checkStillThere(ctx, moved)
 
+	resumed := d.killIngressA(ctx)
+	d.checkStillThere(ctx, resumed)
+	d.waitServers(ctx)
+	d.waitClients(ctx)
+	d.checkStillThere(ctx, resumed)
+
 	checkReport(t, d.stopClients(ctx))
 }
 
@@ -63,6 +69,36 @@ func (d *deployment) reloadIngressA(ctx context.Context) []string {
 	return toMove
 }
 
+// killIngressA kills the ingress with no notice, and starts it again once everything that ran over it runs over the other. It
+// returns the connections of clients that did not come in through it.
+func (d *deployment) killIngressA(ctx context.Context) []string {
+	d.t.Helper()
+	var others []string
+	for _, c := range d.connections(ctx) {
+		if c.ClientIngress == "a" {
+			continue
+		}
+		others = append(others, c.ID)
+		if c.ServerIngress != "a" { // the reload has moved them off a
+			d.mustCompose(ctx, "exec", "-T", "relay", "holdfast", "move", c.ID)
+		}
+	}
+	before := d.connectionsByID(ctx)
+	over := len(slices.DeleteFunc(slices.Clone(others), func(id string) bool { return before[id].ServerIngress != "a" }))
+	if over == 0 {
+		d.t.Fatal("no client of ingress b runs over a server connection of ingress a: nothing to resume")
+	}
+	d.mustCompose(ctx, "kill", "ingress-a")
+	d.eventually(ctx, "all connections of ingress b run over server connections of ingress b", func() (bool, string) {
+		now := d.connectionsByID(ctx)
+		left := slices.DeleteFunc(slices.Clone(others), func(id string) bool { return now[id].ServerIngress == "b" })
+		return len(left) == 0, "not yet: " + strings.Join(left, " ")
+	})
+	d.mustCompose(ctx, "start", "ingress-a")
+	d.t.Logf("ingress a killed and started again, with %d connections of ingress b over it", over)
+	return others
+}
+
 func (d *deployment) checkOffIngressA(ctx context.Context, ids []string) {
 	d.t.Helper()
 	now := d.connectionsByID(ctx)
@@ -78,7 +114,7 @@ func (d *deployment) checkStillThere(ctx context.Context, ids []string) {
 	now := d.connectionsByID(ctx)
 	for _, id := range ids {
 		if _, ok := now[id]; !ok {
-			d.t.Errorf("connection %s of ingress b did not outlive the reload of ingress a", id)
+			d.t.Errorf("connection %s of ingress b did not outlive what was done to ingress a", id)
 		}
 	}
 }
