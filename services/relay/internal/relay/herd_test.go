@@ -6,7 +6,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
 	"github.com/holdfast/holdfast/services/relay/internal/config"
 )
 
@@ -89,32 +88,4 @@ func TestLargestMessagesBlockNobody(t *testing.T) {
 		}
 		synctest.Wait()
 	})
-}
-
-// An answer to a resume by another path than the target is a breach, which ends the connection and nothing else.
-func answerByTheWrongPath(t *testing.T, h *harness) string {
-	p := h.peer(t, goodHandshake())
-	cc := h.conn(h.application, "")
-	t.Cleanup(func() { _ = cc.Close() })
-	client, err := holdfastv1.NewClientConnectionServiceClient(cc).Connect(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := client.Send(hello("other")); err != nil {
-		t.Fatal(err)
-	}
-	open := p.open()
-	p.frames(&holdfastv1.Frame{ConnectionId: open.GetConnectionId(), Epoch: open.GetEpoch(), Body: &holdfastv1.Frame_Receipt{
-		Receipt: &holdfastv1.ReceiptMessage{},
-	}})
-	synctest.Wait()
-	target := h.peer(t, goodHandshake())
-	synctest.Wait()
-	if err := p.stream.CloseSend(); err != nil { // the first path goes
-		t.Fatal(err)
-	}
-	resume := target.resume()
-	wrong := h.peer(t, goodHandshake())
-	wrong.frames(withAck(resume, 0))
-	return wrong.outcome()
 }
