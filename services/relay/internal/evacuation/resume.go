@@ -88,14 +88,22 @@ func (e *Evacuator) resume(ctx context.Context, c *logical.Connection, path orde
 	return true
 }
 
-// expireParked ends connections that were parked for too long.
+// expireParked ends connections that were parked for too long. Those whose app server has a path only wait for their turn.
 func (e *Evacuator) expireParked(now time.Time) {
-	for _, c := range e.parkedNow() {
+	all := e.parkedNow()
+	if len(all) == 0 {
+		return
+	}
+	attached := make(map[string]bool)
+	for _, p := range e.registry.Paths() {
+		attached[p.Instance] = true
+	}
+	for _, c := range all {
 		since, _, parked := c.Parked()
 		switch {
 		case !parked:
 			e.unpark(c)
-		case now.Sub(since) > e.config.ParkTime:
+		case now.Sub(since) > e.config.ParkTime && !attached[c.Instance.InstanceID]:
 			e.giveUp(c, "its app server had no server connection for the park time of %v", e.config.ParkTime)
 		}
 	}
