@@ -105,6 +105,9 @@ func describe(f *holdfastv1.Frame) string {
 		}
 	case *holdfastv1.Frame_MigrateWithAck:
 		note = fmt.Sprintf("withack@%d", uint32(f.GetEpoch()))
+		if n := b.MigrateWithAck.GetReceivedSeq(); n > 0 {
+			note = fmt.Sprintf("withack%d@%d", n, uint32(f.GetEpoch()))
+		}
 	case *holdfastv1.Frame_Close:
 		note = fmt.Sprintf("close%d@%d(%s)", b.Close.GetSeq(), uint32(f.GetEpoch()), wire.CloseReasonName(b.Close.GetReason()))
 	case *holdfastv1.Frame_Reject:
