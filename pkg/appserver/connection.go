@@ -42,8 +42,8 @@ type Connection struct {
 	// Guarded by mu.
 	end  *ordering.Responder
 	uses []use // the live server connections that end uses; one, two in a handoff, none after a loss
-	// lostAt is since when there is none.
-	lostAt time.Time
+	// adrift says for how long it may go on when there is none.
+	adrift adrift
 	// closed is why the connection ends; messages that came before may still wait.
 	closed *CloseError
 	// discard: the handler is done, so that what comes for it is consumed unseen.
@@ -56,14 +56,21 @@ type Connection struct {
 	rejected uint8         // the verdicts that the peer was told of, a bit each
 }
 
+// adrift is what a connection with no server connection left remembers.
+type adrift struct {
+	until time.Time
+	why   string
+}
+
 // use is a server connection that carries the connection.
 type use struct {
 	path ordering.Path
 	lane *wire.Lane
 }
 
-// open makes a connection for an Open frame and starts its handler. It reports false when the server takes nothing new.
-func (s *Server) open(sc *serverConn, raw *holdfastv1.Frame, f ordering.Frame) bool {
+// open makes a connection for an Open frame and starts its handler. A server that takes nothing new says so to the relay. It
+// returns the connection when there is one already.
+func (s *Server) open(sc *serverConn, raw *holdfastv1.Frame, f ordering.Frame) *Connection {
 	ctx, cancel := context.WithCancelCause(sc.life)
 	c := &Connection{
 		server: s, id: raw.GetConnectionId(), ingress: raw.GetOpen().GetClientIngress(), address: raw.GetOpen().GetClientAddress(),
@@ -73,21 +80,26 @@ func (s *Server) open(sc *serverConn, raw *holdfastv1.Frame, f ordering.Frame) b
 	}
 	c.uses = []use{{sc.path, wire.NewLane(sc.writer, c)}}
 	s.mu.Lock()
-	closing := s.closing
-	if !closing {
+	closing, other := s.closing, s.connections[c.id]
+	if !closing && other == nil {
 		s.connections[c.id] = c
 	}
 	s.mu.Unlock()
-	if closing {
+	switch {
+	case other != nil:
+		cancel(nil)
+		return other
+	case closing:
 		cancel(errShutdown)
-		return false
+		sc.writer.Reply(closeNow(raw, errShutdown.Error()))
+		return nil
 	}
 	c.mu.Lock()
 	fx := c.effectsLocked()
 	c.mu.Unlock()
 	c.apply(fx)
 	s.handlers.Go(func() { s.handle(ctx, c) })
-	return true
+	return nil
 }
 
 // closeNow closes the connection that the frame is for at once, as it is not served.
@@ -149,7 +161,7 @@ func (c *Connection) take() (ordering.Message, bool, error) {
 	m, ok := c.end.Inbox.Take()
 	if !ok {
 		defer c.mu.Unlock()
-		if c.closed != nil && (c.discard || c.end.Inbox.Held() == 0) {
+		if c.closed != nil {
 			return m, false, c.closed
 		}
 		return m, false, nil

@@ -25,6 +25,8 @@ type Server struct {
 	allTried chan struct{}
 
 	lastPath atomic.Uint64
+	// adrift: connections may have no server connection left.
+	adrift   atomic.Bool
 	handlers sync.WaitGroup
 	streams  sync.WaitGroup
 
@@ -37,7 +39,7 @@ type Server struct {
 	closing bool
 	// untried is how many server connections were not tried yet; allTried is closed when it is none.
 	untried int
-	// changed is closed and replaced when a connection or path is gone.
+	// changed is closed and replaced when a path is gone.
 	changed chan struct{}
 }
 
@@ -81,6 +83,7 @@ func (s *Server) Run(ctx context.Context) error {
 			slots.Go(func() { s.keep(ctx, life, address) })
 		}
 	}
+	s.streams.Go(func() { s.expireAdrift(life) })
 	<-ctx.Done()
 	slots.Wait()
 	s.shutdown()
@@ -108,13 +111,14 @@ func (s *Server) shutdown() {
 	s.waitIdle(flushGrace)
 }
 
-// waitIdle waits until no connection and no server connection is left, or the time is over.
+// waitIdle waits until no server connection is left, or the time is over. Without one the connections that are left cannot be
+// resumed, as nothing is dialled any more.
 func (s *Server) waitIdle(most time.Duration) {
 	timer := time.NewTimer(max(most, 0))
 	defer timer.Stop()
 	for {
 		s.mu.Lock()
-		idle, changed := len(s.connections) == 0 && len(s.paths) == 0, s.changed
+		idle, changed := len(s.paths) == 0, s.changed
 		s.mu.Unlock()
 		if idle {
 			return
@@ -157,17 +161,11 @@ func (s *Server) connection(id uint64) (c *Connection, ended bool) {
 	return c, ended
 }
 
-func (s *Server) changedLocked() {
-	close(s.changed)
-	s.changed = make(chan struct{})
-}
-
 func (s *Server) removeConnection(id uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.connections, id)
 	s.ended.add(id, time.Now())
-	s.changedLocked()
 }
 
 func (s *Server) addPath(sc *serverConn) {
@@ -180,29 +178,35 @@ func (s *Server) addPath(sc *serverConn) {
 func (s *Server) removePath(sc *serverConn, cause error) {
 	s.mu.Lock()
 	delete(s.paths, sc.path)
-	s.changedLocked()
+	close(s.changed)
+	s.changed = make(chan struct{})
 	s.mu.Unlock()
-	lost := 0
 	for _, c := range s.all() {
-		if c.lost(sc.path) {
-			lost++
-		}
-	}
-	if lost > 0 {
-		s.streams.Go(func() { s.expire(sc, cause) })
+		c.lost(sc, cause)
 	}
 }
 
-// expire ends the connections that lost their last server connection with this one, when the relay has not resumed them by
-// the time at which it has given them up itself: it may notice the loss later than we do.
-func (s *Server) expire(sc *serverConn, cause error) {
-	lostAt := time.Now()
-	sleep(sc.life, max(s.config.ParkTime, 0)+wire.SilentIntervals*sc.heartbeat)
-	for _, c := range s.all() {
-		c.expire(lostAt, &CloseError{
-			Reason: holdfastv1.CloseReason_CLOSE_REASON_SERVER_LOST,
-			Detail: "server connection " + sc.id + " was lost and the relay has not resumed the connection: " + cause.Error(),
-		})
+// adriftTick is how often connections with no server connection are looked at.
+const adriftTick = 250 * time.Millisecond
+
+// expireAdrift ends the connections that the relay has not resumed in time, until the context ends.
+func (s *Server) expireAdrift(ctx context.Context) {
+	ticker := time.NewTicker(adriftTick)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-ticker.C:
+			if !s.adrift.Swap(false) {
+				continue
+			}
+			for _, c := range s.all() {
+				if c.expire(now) {
+					s.adrift.Store(true)
+				}
+			}
+		}
 	}
 }
 

@@ -230,11 +230,12 @@ func (sc *serverConn) frame(f *holdfastv1.Frame) error {
 		return err
 	}
 	c, ended := sc.server.connection(f.GetConnectionId())
+	if c == nil && !ended && decoded.Kind == ordering.Open {
+		if c = sc.server.open(sc, f, decoded); c == nil {
+			return nil
+		} // opened by another path at the same moment
+	}
 	switch {
-	case c == nil && decoded.Kind == ordering.Open && !ended:
-		if !sc.server.open(sc, f, decoded) {
-			sc.writer.Reply(closeNow(f, errShutdown.Error()))
-		}
 	case c == nil:
 		sc.server.counters.drop("UnknownConnection")
 		if ended && decoded.Kind == ordering.Open || wire.WantsAnswer(f) {

@@ -32,8 +32,9 @@ func (c *Connection) receive(sc *serverConn, raw *holdfastv1.Frame, f ordering.F
 		c.apply(fx)
 		return
 	}
-	if verdict == ordering.Taken && f.Message.Kind == ordering.Close && c.closed == nil {
-		c.closed = &CloseError{Reason: holdfastv1.CloseReason(f.Message.Reason), Detail: string(f.Message.Payload)}
+	// A Close in the buffer of a handoff has not arrived yet: a resume drops it, and has it replayed.
+	if m, ok := c.end.Inbox.Closing(); ok && c.closed == nil {
+		c.closed = &CloseError{Reason: holdfastv1.CloseReason(m.Reason), Detail: string(m.Payload)}
 	}
 	c.followLocked(sc, f, verdict, before)
 	if c.discard {
@@ -73,6 +74,9 @@ func (c *Connection) followLocked(sc *serverConn, f ordering.Frame, verdict orde
 	case before == ordering.Paused && now == ordering.Running:
 		c.uses = slices.DeleteFunc(c.uses, func(u use) bool { return !c.end.Uses(u.path) })
 		c.paused = time.Since(c.pausedAt)
+		if len(c.uses) == 0 { // the target was lost meanwhile
+			c.adriftLocked(sc, "the target of a handoff was lost")
+		}
 		c.server.counters.move("moved")
 	}
 }
@@ -88,8 +92,10 @@ func (c *Connection) finish(why *CloseError) {
 	c.consumeAllLocked()
 	if c.closed == nil {
 		c.closeLocked(why)
-		// An error means that the direction was closed already.
-		_, _ = c.end.Outbox.Push(wire.CloseMessage(why.Reason, why.Detail))
+		if !c.end.Inbox.Closed() { // else the peer's Close waits in the buffer of a handoff
+			// An error means that the direction was closed already.
+			_, _ = c.end.Outbox.Push(wire.CloseMessage(why.Reason, why.Detail))
+		}
 	}
 	fx := c.effectsLocked()
 	fx.cause = why
@@ -119,28 +125,38 @@ func (c *Connection) consumeAllLocked() {
 	c.end.Inbox.Consume()
 }
 
-// lost says that the server connection is gone. It reports whether the connection has none left now: then it waits for the
-// relay to resume it.
-func (c *Connection) lost(path ordering.Path) bool {
+// lost says that the server connection is gone.
+func (c *Connection) lost(sc *serverConn, cause error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	had := len(c.uses)
-	c.uses = slices.DeleteFunc(c.uses, func(u use) bool { return u.path == path })
-	if c.gone || had == 0 || len(c.uses) > 0 {
-		return false
+	c.uses = slices.DeleteFunc(c.uses, func(u use) bool { return u.path == sc.path })
+	if !c.gone && had > 0 && len(c.uses) == 0 {
+		c.adriftLocked(sc, cause.Error())
 	}
-	c.lostAt, c.owing = time.Now(), false
-	return true
 }
 
-// expire ends a connection that has had no server connection since the time.
-func (c *Connection) expire(since time.Time, why *CloseError) {
-	c.mu.Lock()
-	expired := len(c.uses) == 0 && !c.lostAt.After(since)
-	c.mu.Unlock()
-	if expired {
-		c.abandon(why)
+// adriftLocked says that the connection has lost its last server connection with this one. It waits for the relay to resume
+// it, until the relay must have given it up: it may notice the loss later than we do.
+func (c *Connection) adriftLocked(sc *serverConn, cause string) {
+	c.owing = false
+	c.adrift = adrift{
+		until: time.Now().Add(max(c.server.config.ParkTime, 0) + wire.SilentIntervals*sc.heartbeat),
+		why:   "server connection " + sc.id + " was lost and the relay has not resumed the connection: " + cause,
 	}
+	c.server.adrift.Store(true)
+}
+
+// expire ends a connection that was adrift for too long. It reports whether the connection is adrift and still has time.
+func (c *Connection) expire(now time.Time) bool {
+	c.mu.Lock()
+	adrift, waits := c.adrift, !c.gone && len(c.uses) == 0
+	c.mu.Unlock()
+	if !waits || now.Before(adrift.until) {
+		return waits
+	}
+	c.abandon(&CloseError{Reason: holdfastv1.CloseReason_CLOSE_REASON_SERVER_LOST, Detail: adrift.why})
+	return false
 }
 
 // abandon ends the connection at once: the peer cannot be told, or told us.

@@ -181,5 +181,5 @@ func TestParkedEndSendsNothing(t *testing.T) {
 	mustResume(t, i, pathB)
 	wantNext(t, i, pathB, resume(epoch2, 1))
 	mustTake(t, i, pathB, answer(epoch2, 0))
-	wantNext(t, i, pathB, withReceipt(data(epoch2, 1), 1))
+	wantNext(t, i, pathB, receipt(epoch2, 1), data(epoch2, 1)) // what was owed at the loss, at once
 }

@@ -79,8 +79,16 @@ func (in *Inbox) discard() {
 	}
 }
 
-// repeat has the last receipt said again, as it may be lost.
-func (in *Inbox) repeat() { in.confirm = in.reported > 0 }
+// repeat has what was consumed said at once: the last receipt may be lost, and what would have said what is owed now may be.
+func (in *Inbox) repeat() { in.confirm = in.consumed > 0 }
+
+// Closing returns the peer's Close once everything before it has arrived, until Take gives it out.
+func (in *Inbox) Closing() (Message, bool) {
+	if in.closed == 0 || in.closed != in.received || in.ready.len() == 0 {
+		return Message{}, false
+	}
+	return in.ready.at(in.ready.len() - 1), true
+}
 
 // admit checks the message against the last one and the window, and counts it.
 func (in *Inbox) admit(seq, last uint64, m Message) (bool, error) {

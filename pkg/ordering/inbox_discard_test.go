@@ -65,15 +65,43 @@ func TestInboxHoldsAgainAfterDiscard(t *testing.T) {
 	wantTakes(t, in, 3)
 }
 
-// A receipt is repeated when there was one, and says the newest then.
+// A Close is there once all before it is, and not while it waits in the buffer.
+func TestInboxClosing(t *testing.T) {
+	in := filled(t, 1, 0, 0)
+	closing := Message{Kind: Close, Reason: 7}
+	arrival{held: true, seq: 3, m: closing, fresh: true}.apply(t, in)
+	if _, ok := in.Closing(); ok || !in.Closed() {
+		t.Errorf("closing %v, closed %v while the Close waits in the buffer", ok, in.Closed())
+	}
+	in.discard()
+	if _, ok := in.Closing(); ok || in.Closed() {
+		t.Errorf("closing %v, closed %v after the buffer was dropped", ok, in.Closed())
+	}
+	arrival{seq: 2, m: small(2), fresh: true}.apply(t, in)
+	arrival{seq: 3, m: closing, fresh: true}.apply(t, in)
+	if m, ok := in.Closing(); !ok || m.Reason != 7 {
+		t.Errorf("got %+v, %v", m, ok)
+	}
+	for range 3 {
+		in.Take()
+	}
+	if _, ok := in.Closing(); ok {
+		t.Error("closing after the Close was taken")
+	}
+}
+
+// What was consumed is said again, or for the first time, and the newest then.
 func TestInboxRepeat(t *testing.T) {
 	in := filled(t, 2, 0, 0)
 	in.repeat()
 	if in.Owes() {
-		t.Error("owes a receipt that was never said")
+		t.Error("owes a receipt for nothing")
 	}
 	in.Take()
 	in.Consume()
+	if in.repeat(); !in.confirm {
+		t.Error("lets the first receipt wait for a better moment, which was lost with the path")
+	}
 	in.receipt()
 	in.repeat()
 	if !in.Owes() {

@@ -61,7 +61,7 @@ var reducedPlans = []plan{
 	{name: "loss and forget", messages: both(1, 1, Close), cuts: 1, window: tightWindow, forget: true, floor: 10_000},
 	{name: "loss after half close", messages: [2][]Message{
 		{small('a'), {Kind: HalfClose}, {Kind: Close}}, {{Kind: HalfClose}},
-	}, moves: 1, timeouts: 1, window: tightWindow, floor: 70_000},
+	}, moves: 1, timeouts: 1, window: tightWindow, floor: 65_000},
 	{name: "loss of few", messages: both(1, 1), moves: 1, cuts: 1, timeouts: 1, window: wideWindow, lazy: true, floor: 90_000},
 }
 

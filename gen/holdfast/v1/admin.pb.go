@@ -38,6 +38,8 @@ const (
 	LeftReason_LEFT_REASON_IN_HANDOFF LeftReason = 4
 	// The app server has not confirmed it yet.
 	LeftReason_LEFT_REASON_OPENING LeftReason = 5
+	// No other server connection of its app server answers.
+	LeftReason_LEFT_REASON_TARGET_SUSPECT LeftReason = 6
 )
 
 // Enum value maps for LeftReason.
@@ -49,6 +51,7 @@ var (
 		3: "LEFT_REASON_TARGET_DRAINING",
 		4: "LEFT_REASON_IN_HANDOFF",
 		5: "LEFT_REASON_OPENING",
+		6: "LEFT_REASON_TARGET_SUSPECT",
 	}
 	LeftReason_value = map[string]int32{
 		"LEFT_REASON_UNSPECIFIED":                0,
@@ -57,6 +60,7 @@ var (
 		"LEFT_REASON_TARGET_DRAINING":            3,
 		"LEFT_REASON_IN_HANDOFF":                 4,
 		"LEFT_REASON_OPENING":                    5,
+		"LEFT_REASON_TARGET_SUSPECT":             6,
 	}
 )
 
@@ -1816,7 +1820,7 @@ const file_holdfast_v1_admin_proto_rawDesc = "" +
 	"\x05pause\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x05pause\"=\n" +
 	"\x16CloseConnectionRequest\x12#\n" +
 	"\rconnection_id\x18\x01 \x01(\tR\fconnectionId\"\x19\n" +
-	"\x17CloseConnectionResponse*\xd3\x01\n" +
+	"\x17CloseConnectionResponse*\xf3\x01\n" +
 	"\n" +
 	"LeftReason\x12\x1b\n" +
 	"\x17LEFT_REASON_UNSPECIFIED\x10\x00\x12&\n" +
@@ -1824,7 +1828,8 @@ const file_holdfast_v1_admin_proto_rawDesc = "" +
 	"&LEFT_REASON_NO_OTHER_SERVER_CONNECTION\x10\x02\x12\x1f\n" +
 	"\x1bLEFT_REASON_TARGET_DRAINING\x10\x03\x12\x1a\n" +
 	"\x16LEFT_REASON_IN_HANDOFF\x10\x04\x12\x17\n" +
-	"\x13LEFT_REASON_OPENING\x10\x05*\x89\x02\n" +
+	"\x13LEFT_REASON_OPENING\x10\x05\x12\x1e\n" +
+	"\x1aLEFT_REASON_TARGET_SUSPECT\x10\x06*\x89\x02\n" +
 	"\x0fConnectionState\x12 \n" +
 	"\x1cCONNECTION_STATE_UNSPECIFIED\x10\x00\x12\x1c\n" +
 	"\x18CONNECTION_STATE_OPENING\x10\x01\x12\x1b\n" +

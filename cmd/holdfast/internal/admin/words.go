@@ -14,6 +14,7 @@ var leftWords = map[holdfastv1.LeftReason]string{
 	holdfastv1.LeftReason_LEFT_REASON_TARGET_DRAINING:            "every other server connection is draining",
 	holdfastv1.LeftReason_LEFT_REASON_IN_HANDOFF:                 "in a handoff",
 	holdfastv1.LeftReason_LEFT_REASON_OPENING:                    "not confirmed by the app server yet",
+	holdfastv1.LeftReason_LEFT_REASON_TARGET_SUSPECT:             "no other server connection answers",
 }
 
 // LeftWords says why a logical connection was not moved.

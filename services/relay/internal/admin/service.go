@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -95,6 +97,7 @@ var leftReasons = map[placement.Reason]holdfastv1.LeftReason{
 	placement.TargetDraining:          holdfastv1.LeftReason_LEFT_REASON_TARGET_DRAINING,
 	placement.HandoffOpen:             holdfastv1.LeftReason_LEFT_REASON_IN_HANDOFF,
 	placement.NotConfirmed:            holdfastv1.LeftReason_LEFT_REASON_OPENING,
+	placement.TargetSuspect:           holdfastv1.LeftReason_LEFT_REASON_TARGET_SUSPECT,
 }
 
 func progressResponse(p evacuation.Progress) *holdfastv1.ReloadIngressResponse {
@@ -102,10 +105,8 @@ func progressResponse(p evacuation.Progress) *holdfastv1.ReloadIngressResponse {
 		Ingress: p.Ingress, Planned: uint32(p.Planned), Moved: uint32(p.Moved), Closed: uint32(p.Closed),
 		Elapsed: durationpb.New(p.Elapsed), Done: p.Done, SafeToReload: p.Safe, ReturnsAt: timestamppb.New(p.ReturnsAt),
 	}
-	for reason := placement.ClientThroughIngress; reason <= placement.NotConfirmed; reason++ {
-		if n := p.Left[reason]; n > 0 {
-			r.Left = append(r.Left, &holdfastv1.LeftCount{Reason: leftReasons[reason], Connections: uint32(n)})
-		}
+	for _, reason := range slices.Sorted(maps.Keys(p.Left)) {
+		r.Left = append(r.Left, &holdfastv1.LeftCount{Reason: leftReasons[reason], Connections: uint32(p.Left[reason])})
 	}
 	return r
 }
@@ -180,7 +181,7 @@ func (s *Service) target(c *logical.Connection, name string) (*serverconn.Conn, 
 	snap := c.Snapshot()
 	var candidates []placement.Path
 	for _, p := range s.registry.Paths() {
-		if p.Instance == c.Instance.InstanceID && p.ID != snap.Path && !p.Draining {
+		if p.Instance == c.Instance.Process() && p.ID != snap.Path && !p.Draining {
 			candidates = append(candidates, p)
 		}
 	}

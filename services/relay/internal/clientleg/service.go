@@ -35,11 +35,18 @@ type Service struct {
 	log        *slog.Logger
 	// loops waits for the readers and writers of streams, each of which ends when its stream does.
 	loops sync.WaitGroup
+
+	mu sync.Mutex
+	// served are the connections whose client's stream lives, under mu. One that has ended for the app server is among them
+	// until its client has taken what came before the end.
+	served map[*logical.Connection]struct{}
 }
 
 // New returns the service. MaxMessage is the largest payload of one message, in bytes.
 func New(maxMessage int, r *registry.Registry, id *ingress.Identifier, c *telemetry.Counters, log *slog.Logger) *Service {
-	return &Service{maxMessage: maxMessage, registry: r, identifier: id, counters: c, log: log}
+	return &Service{
+		maxMessage: maxMessage, registry: r, identifier: id, counters: c, log: log, served: make(map[*logical.Connection]struct{}),
+	}
 }
 
 // Wait waits until no reader and no writer is left. Every stream must have ended, or be about to.
@@ -67,6 +74,8 @@ func (s *Service) Connect(st stream) error {
 	if err != nil {
 		return s.refused("", err)
 	}
+	s.begin(conn)
+	defer s.end(conn)
 	ctx, cancel := context.WithCancelCause(st.Context())
 	defer cancel(nil)
 	s.loops.Go(func() { s.read(ctx, cancel, st, conn, first) })
@@ -79,6 +88,18 @@ func (s *Service) Connect(st stream) error {
 		return status.FromContextError(err).Err()
 	}
 	return err
+}
+
+func (s *Service) begin(conn *logical.Connection) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.served[conn] = struct{}{}
+}
+
+func (s *Service) end(conn *logical.Connection) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.served, conn)
 }
 
 // flushTime is for how long a client that takes nothing may hold up the end of its connection.

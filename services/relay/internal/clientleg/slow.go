@@ -3,6 +3,8 @@ package clientleg
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
@@ -37,7 +39,7 @@ func (s *Service) CloseSlow(ctx context.Context, timeout time.Duration) {
 // closeSlow looks once at every client, and returns those that take nothing.
 func (s *Service) closeSlow(before map[*logical.Connection]blocked, now time.Time, timeout time.Duration) map[*logical.Connection]blocked {
 	found := make(map[*logical.Connection]blocked)
-	for c := range s.registry.Connections() {
+	for _, c := range s.all() {
 		taken, isBlocked := c.Unconsumed()
 		if !isBlocked {
 			continue
@@ -53,4 +55,10 @@ func (s *Service) closeSlow(before map[*logical.Connection]blocked, now time.Tim
 		c.Close(holdfastv1.CloseReason_CLOSE_REASON_SLOW_CONSUMER, fmt.Sprintf("the client took no message for %v", now.Sub(b.since)))
 	}
 	return found
+}
+
+func (s *Service) all() []*logical.Connection {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.served))
 }

@@ -23,7 +23,7 @@ type Config struct {
 	WindowBytes       int           `default:"262144" help:"Window of each logical connection and direction in bytes, 1024 to 16777216."`
 	MaxMessageBytes   int           `default:"1048576" help:"Largest payload of one message in bytes, 1 to 16777216."`
 	HeartbeatInterval time.Duration `default:"15s" help:"Heartbeat interval of server connections, 100ms to 10m. Keep it under the shortest idle timeout of the ingresses."`
-	MaxMovesInFlight  int           `default:"256" help:"How many handoffs may be open at once, and how many resumes, 1 to 100000. More end an evacuation sooner, fewer keep each pause shorter."`
+	MaxMovesInFlight  int           `default:"256" help:"How many handoffs may be open at once for each process of an app server, and how many resumes, 1 to 100000. More end an evacuation sooner, fewer keep each pause shorter."`
 	MigrationTimeout  time.Duration `default:"5s" help:"For how long a move may go unanswered before the connection is resumed elsewhere, 10ms to 10m."`
 	ParkTime          time.Duration `default:"30s" help:"For how long a connection waits for its app server when that has no server connection left, 0s to 1h."`
 	SlowClientTimeout time.Duration `default:"30s" help:"After what time a client that takes none of the messages for it is closed, 100ms to 1h."`

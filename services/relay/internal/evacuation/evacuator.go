@@ -22,8 +22,8 @@ const tick = 250 * time.Millisecond
 
 // Config bounds the moves.
 type Config struct {
-	// MaxInFlight is how many handoffs may be open at once, and how many resumes; more wait their turn, so that the pause
-	// of each stays short and the traffic of others flows.
+	// MaxInFlight is how many handoffs may be open at once for each process of an app server, and how many resumes; more wait
+	// their turn.
 	MaxInFlight int
 	// MigrationTimeout is for how long a move may go unanswered before the connection is resumed elsewhere.
 	MigrationTimeout time.Duration
@@ -38,35 +38,36 @@ type Evacuator struct {
 	log      *slog.Logger
 	config   Config
 	// kick and lost wake the loops that move and that resume; capacity 1.
-	kick, lost chan struct{}
-	handoffs   slots
-	resumes    slots
+	kick, lost        chan struct{}
+	handoffs, resumes *places
+
+	// Owned by the loop that moves. unanswered: connections stay on a draining path as no target answers.
+	unanswered bool
 
 	mu sync.Mutex
 	// Guarded by mu.
 	inFlight map[uint64]*move
-	parked   map[uint64]*logical.Connection
-	reloads  map[string]*reload
+	// parked holds what waits for a resume, by its process, the longest first. One that does not wait any more may stand there
+	// for a while.
+	parked  map[serverconn.Instance][]*waiter
+	reloads map[string]*reload
 }
 
-// slots has one element for each open move that has a place.
-type slots chan struct{}
-
-// move is an open handoff or resume.
+// move is a handoff or a resume.
 type move struct {
 	began time.Time
 	// connection goes from a server connection to the target; from is nil in a resume.
 	connection   *logical.Connection
 	from, target *serverconn.Conn
 	// place is where it holds a place, or nil.
-	place slots
+	place *places
 	// result takes the outcome when somebody waits for it; capacity 1.
 	result chan Outcome
 }
 
 func (m *move) free() {
 	if m.place != nil {
-		<-m.place
+		m.place.free(m.target.Instance)
 	}
 }
 
@@ -81,8 +82,8 @@ func New(r *registry.Registry, log *slog.Logger, config Config) *Evacuator {
 	e := &Evacuator{
 		registry: r, log: log, config: config,
 		kick: make(chan struct{}, 1), lost: make(chan struct{}, 1),
-		handoffs: make(slots, config.MaxInFlight), resumes: make(slots, config.MaxInFlight),
-		inFlight: make(map[uint64]*move), parked: make(map[uint64]*logical.Connection), reloads: make(map[string]*reload),
+		handoffs: newPlaces(config.MaxInFlight), resumes: newPlaces(config.MaxInFlight),
+		inFlight: make(map[uint64]*move), parked: make(map[serverconn.Instance][]*waiter), reloads: make(map[string]*reload),
 	}
 	r.SetMover(e)
 	return e
@@ -105,6 +106,9 @@ func (e *Evacuator) moveDraining(ctx context.Context) {
 			return
 		case now := <-ticker.C:
 			e.expire(now)
+			if e.unanswered { // a target may have been heard
+				signal(e.kick)
+			}
 		case <-e.kick:
 			e.evacuate(ctx, ticker.C)
 		}
@@ -124,34 +128,69 @@ func signal(ch chan struct{}) {
 	}
 }
 
-// evacuate moves every connection that can be moved off a draining path now.
+// evacuate moves every connection that can be moved off a draining path now, each as soon as there is a place for it.
 func (e *Evacuator) evacuate(ctx context.Context, ticks <-chan time.Time) {
-	began, moves := time.Now(), 0
+	began, begun := time.Now(), 0
+	defer func() {
+		if begun > 0 {
+			e.log.Info("moves begun", "connections", begun, "elapsed", time.Since(began))
+		}
+	}()
+	for waiting := e.planMoves(); len(waiting) > 0; {
+		for process, moves := range waiting {
+			rest := e.beginHandoffs(moves)
+			begun += len(moves) - len(rest)
+			if waiting[process] = rest; len(rest) == 0 {
+				delete(waiting, process)
+			}
+		}
+		if len(waiting) == 0 {
+			return
+		}
+		select {
+		case <-e.handoffs.freed:
+		case now := <-ticks:
+			e.expire(now)
+		case <-e.kick:
+			waiting = e.planMoves()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// planMoves returns the moves that are to be made now, by the process of the app server.
+func (e *Evacuator) planMoves() map[serverconn.Instance][]*move {
+	moves := make(map[serverconn.Instance][]*move)
+	e.unanswered = false
 	for _, d := range e.plan() {
-		target := e.registry.ServerConnection(d.Target)
-		if target == nil {
-			continue // not movable, or the target just went; its end makes us reconsider
+		e.unanswered = e.unanswered || d.Reason == placement.TargetSuspect
+		m := &move{
+			connection: e.registry.Connection(d.ID), place: e.handoffs,
+			from: e.registry.ServerConnection(d.From), target: e.registry.ServerConnection(d.Target),
 		}
-		if !e.takeSlot(ctx, ticks) {
-			return
+		if m.connection != nil && m.from != nil && m.target != nil { // else not movable, or just gone
+			moves[m.target.Instance] = append(moves[m.target.Instance], m)
 		}
-		from := e.registry.ServerConnection(d.From)
-		if from == nil || !e.leaving(from) { // the reload was cancelled
-			<-e.handoffs
+	}
+	return moves
+}
+
+// beginHandoffs begins moves of one process until there is no place, and returns those that are left.
+func (e *Evacuator) beginHandoffs(moves []*move) []*move {
+	for i, m := range moves {
+		switch {
+		case !e.leaving(m.from): // the reload was cancelled
 			continue
-		}
-		if e.leaving(target) { // while the move waited for its turn
-			<-e.handoffs
+		case e.leaving(m.target) || m.target.Suspected(): // while the move waited for its turn
 			e.Reconsider()
-			return
+			return nil
+		case !e.handoffs.take(m.target.Instance):
+			return moves[i:]
 		}
-		if e.beginHandoff(d.ID, &move{from: from, target: target, place: e.handoffs}) == nil {
-			moves++
-		}
+		_ = e.beginHandoff(m) // an error says that it is not movable just now
 	}
-	if moves > 0 {
-		e.log.Info("moves begun", "connections", moves, "elapsed", time.Since(began))
-	}
+	return nil
 }
 
 func (e *Evacuator) leaving(s *serverconn.Conn) bool {
@@ -175,27 +214,8 @@ func (e *Evacuator) plan() []placement.Decision {
 	return placement.Plan(views, paths)
 }
 
-// takeSlot waits for a place among the open handoffs.
-func (e *Evacuator) takeSlot(ctx context.Context, ticks <-chan time.Time) bool {
-	for {
-		select {
-		case e.handoffs <- struct{}{}:
-			return true
-		case now := <-ticks:
-			e.expire(now)
-		case <-ctx.Done():
-			return false
-		}
-	}
-}
-
 // beginHandoff begins one handoff. When it fails, the place that the move holds is free again.
-func (e *Evacuator) beginHandoff(id uint64, m *move) error {
-	m.connection = e.registry.Connection(id)
-	if m.connection == nil {
-		m.free()
-		return ordering.ErrNotMovable
-	}
+func (e *Evacuator) beginHandoff(m *move) error {
 	return e.begin(m, func() error { return m.connection.Migrate(m.target) })
 }
 
@@ -252,8 +272,11 @@ func (e *Evacuator) Left(from *serverconn.Conn) {
 // MoveOne moves one connection to the target and waits until the handoff is over. It
 // returns ordering.ErrNotMovable when the connection cannot be moved there now.
 func (e *Evacuator) MoveOne(ctx context.Context, id uint64, from, target *serverconn.Conn) (Outcome, error) {
-	m := &move{from: from, target: target, result: make(chan Outcome, 1)}
-	if err := e.beginHandoff(id, m); err != nil {
+	m := &move{connection: e.registry.Connection(id), from: from, target: target, result: make(chan Outcome, 1)}
+	if m.connection == nil {
+		return Outcome{}, ordering.ErrNotMovable
+	}
+	if err := e.beginHandoff(m); err != nil {
 		return Outcome{}, err
 	}
 	select {

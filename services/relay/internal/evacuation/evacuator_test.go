@@ -167,8 +167,8 @@ func TestPlacesAreGivenBackOnce(t *testing.T) {
 		{"ended", func(_ *testing.T, _ *rig, c *logical.Connection, _, _ *serverconn.Conn) { c.PeerDoesNotKnow(gone()) }},
 		{"overdue, then resumed", func(t *testing.T, r *rig, c *logical.Connection, _, other *serverconn.Conn) {
 			time.Sleep(2 * time.Second)
-			if len(r.handoffs) != 0 || len(r.resumes) != 1 {
-				t.Errorf("%d handoffs and %d resumes have a place", len(r.handoffs), len(r.resumes))
+			if r.handoffs.count() != 0 || r.resumes.count() != 1 {
+				t.Errorf("%d handoffs and %d resumes have a place", r.handoffs.count(), r.resumes.count())
 			}
 			r.receive(t, c, other, &holdfastv1.Frame{Body: &holdfastv1.Frame_MigrateWithAck{}})
 		}},
@@ -188,13 +188,13 @@ func TestPlacesAreGivenBackOnce(t *testing.T) {
 				conn, on, other := r.settled(t)
 				r.registry.Draining(on, "test")
 				synctest.Wait()
-				if len(r.handoffs) != 1 || on.Load() != 0 || other.Load() != 1 {
-					t.Fatalf("%d places are taken; loads are %d and %d", len(r.handoffs), on.Load(), other.Load())
+				if r.handoffs.count() != 1 || on.Load() != 0 || other.Load() != 1 {
+					t.Fatalf("%d places are taken; loads are %d and %d", r.handoffs.count(), on.Load(), other.Load())
 				}
 				c.end(t, r, conn, on, other)
 				synctest.Wait()
-				if len(r.handoffs)+len(r.resumes) != 0 {
-					t.Errorf("%d and %d places are taken after the move", len(r.handoffs), len(r.resumes))
+				if r.handoffs.count()+r.resumes.count() != 0 {
+					t.Errorf("%d and %d places are taken after the move", r.handoffs.count(), r.resumes.count())
 				}
 			})
 		})
@@ -207,12 +207,12 @@ func TestEndRacesBeginOfMove(t *testing.T) {
 	r := newRig(t, Config{MaxInFlight: 1, MigrationTimeout: time.Second, ParkTime: time.Minute})
 	for range 20000 {
 		c, on, other := r.settled(t)
-		r.handoffs <- struct{}{}
+		r.handoffs.take(other.Instance)
 		var wg sync.WaitGroup
 		wg.Go(func() { c.PeerDoesNotKnow(gone()) })
-		_ = r.beginHandoff(c.ID, &move{from: on, target: other, place: r.handoffs})
+		_ = r.beginHandoff(&move{connection: c, from: on, target: other, place: r.handoffs})
 		wg.Wait()
-		if len(r.handoffs) != 0 {
+		if r.handoffs.count() != 0 {
 			t.Fatal("a place is lost")
 		}
 	}

@@ -88,7 +88,7 @@ func (c *Connection) Consume(messages int) {
 func (c *Connection) Unconsumed() (taken uint64, blocked bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.sent.Load(), !c.ended && c.giving
+	return c.sent.Load(), c.giving
 }
 
 // Snapshot is what a connection looks like at one moment.

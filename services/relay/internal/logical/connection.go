@@ -178,11 +178,11 @@ func (c *Connection) Close(reason holdfastv1.CloseReason, detail string) {
 
 func (c *Connection) closeWith(cl Closure) {
 	c.mu.Lock()
-	if c.ended {
+	c.setClosureLocked(cl)
+	if c.ended { // the app server had the last word already; the client had yet to take it
 		c.mu.Unlock()
 		return
 	}
-	c.setClosureLocked(cl)
 	c.discard = true
 	c.consumeAllLocked()
 	// An error means that the direction was closed already.

@@ -64,7 +64,7 @@ func (c *Connection) endLocked(fx *effects) {
 	c.releaseLocked(fx)
 }
 
-// releaseLocked lets go of every server connection.
+// releaseLocked lets go of every server connection: nothing carries the connection any more.
 func (c *Connection) releaseLocked(fx *effects) {
 	if len(c.uses) > 0 {
 		c.last.AddLoad(-1)
@@ -73,6 +73,7 @@ func (c *Connection) releaseLocked(fx *effects) {
 		fx.released = append(fx.released, u.conn)
 	}
 	c.uses = nil
+	c.unholdLocked(fx)
 }
 
 // apply does what effectsLocked found, without the lock.

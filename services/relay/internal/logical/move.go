@@ -59,14 +59,27 @@ type parking struct {
 	from  *serverconn.Conn
 	// prefer is the path of a handoff that is left, or 0.
 	prefer ordering.Path
+	// held are server connections that it used and that live. They stay in use until it is carried again: one that drains
+	// may be the last of the app server, and is not ended under it.
+	held []*serverconn.Conn
+	// tried is when a resume was first begun; zero when none was.
+	tried time.Time
 }
 
-// Parked says since when the connection is parked, and by which path it is best resumed, if that path lives. It reports
-// false when it is not parked.
-func (c *Connection) Parked() (since time.Time, prefer ordering.Path, parked bool) {
+// Wait says what a parked connection waits for.
+type Wait struct {
+	// Since is when the connection was parked, Tried when a resume was first begun that was not answered; zero when none was.
+	Since, Tried time.Time
+	// Prefer is the path by which it is best resumed, if that path lives, or 0.
+	Prefer ordering.Path
+}
+
+// Parked says what the connection waits for. It reports false when it is not parked.
+func (c *Connection) Parked() (Wait, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.parked.since, c.parked.prefer, !c.ended && c.end.State() == ordering.Parked
+	p := &c.parked
+	return Wait{Since: p.since, Tried: p.tried, Prefer: p.prefer}, !c.ended && c.end.State() == ordering.Parked
 }
 
 // Migrate begins a graceful move to the target (step 3). It returns ordering.ErrNotMovable when the state does
@@ -89,7 +102,11 @@ func (c *Connection) Resume(target *serverconn.Conn) error {
 		if c.end.State() != ordering.Parked {
 			return ordering.ErrNotMovable
 		}
-		return c.end.Resume(target.Path)
+		err := c.end.Resume(target.Path)
+		if err == nil && c.parked.tried.IsZero() {
+			c.parked.tried = time.Now()
+		}
+		return err
 	})
 }
 
@@ -107,6 +124,7 @@ func (c *Connection) move(target *serverconn.Conn, begin func() error) error {
 	}
 	c.placeLocked(target)
 	fx := c.effectsLocked()
+	c.unholdLocked(&fx)
 	c.mu.Unlock()
 	c.apply(fx)
 	if target.Ended() { // it went between the choice and now, and its end may not have seen us
@@ -178,19 +196,34 @@ func (c *Connection) parkLocked(open Outcome, lost *serverconn.Conn) effects {
 	}
 	c.parked.prefer = 0
 	for _, u := range c.uses {
-		if lost != nil && u.conn != lost {
+		if u.conn == lost {
+			continue
+		}
+		c.parked.held = append(c.parked.held, u.conn)
+		if lost != nil {
 			c.parked.prefer = u.conn.Path
 		}
 	}
+	if len(c.uses) > 0 {
+		c.last.AddLoad(-1)
+	}
+	c.uses, c.owing = nil, false
 	c.end.Park()
-	c.owing = false
 	fx := c.effectsLocked()
-	c.releaseLocked(&fx)
+	if lost != nil {
+		fx.released = append(fx.released, lost)
+	}
 	fx.parked, fx.from = true, from
 	if moving {
 		fx.open = open
 	}
 	return fx
+}
+
+// unholdLocked lets go of what the parked connection held.
+func (c *Connection) unholdLocked(fx *effects) {
+	fx.released = append(fx.released, c.parked.held...)
+	c.parked.held = nil
 }
 
 // settleLocked lets go of the server connections that are not needed any more.

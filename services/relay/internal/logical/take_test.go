@@ -237,8 +237,9 @@ func TestGap(t *testing.T) {
 	if err := r.receive(1, 1, data(3, "three")); err == nil || !strings.Contains(err.Error(), "Gap") {
 		t.Errorf("got %v", err)
 	}
-	r.expect("released 1", "parked from 1")
+	r.expect("parked from 1") // which may be the only one there is
 	r.must(r.Resume(r.paths[2]))
+	r.expect("released 1")
 	if got := r.pull(2); got != "Resume@2" {
 		t.Errorf("sent %s", got)
 	}
@@ -269,7 +270,7 @@ func TestMigrateToAPathThatHasEnded(t *testing.T) {
 	r := settled(t)
 	r.paths[2].SetEnded()
 	if err := r.Migrate(r.paths[2]); err == nil {
-		r.expect("released 1", "released 2", "parked from 1 path_lost")
+		r.expect("released 2", "parked from 1 path_lost")
 	}
 	if r.View().State == placement.InHandoff {
 		t.Error("it waits for an answer that cannot come")

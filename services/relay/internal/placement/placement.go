@@ -64,11 +64,15 @@ const (
 	HandoffOpen
 	// NotConfirmed: the app server has not confirmed it yet.
 	NotConfirmed
+	// TargetSuspect: a move to each other server connection of its app server was not answered. The path that works is not
+	// given up for one of those: each try would stop the traffic for the migration timeout.
+	TargetSuspect
 )
 
 var reasonNames = [...]string{
 	ClientThroughIngress: "client through the ingress", NoOtherServerConnection: "no other server connection",
 	TargetDraining: "every target draining", HandoffOpen: "in a handoff", NotConfirmed: "not confirmed",
+	TargetSuspect: "no target answers",
 }
 
 // String says the reason for people.
@@ -80,7 +84,7 @@ func (r Reason) String() string {
 }
 
 // Passing reports whether waiting a moment may help.
-func (r Reason) Passing() bool { return r == HandoffOpen || r == NotConfirmed }
+func (r Reason) Passing() bool { return r == HandoffOpen || r == NotConfirmed || r == TargetSuspect }
 
 // Decision is what becomes of one connection on a draining path: a target to move it to, or a reason.
 type Decision struct {
@@ -149,7 +153,7 @@ func (p *Path) betterThan(o *Path, prefer ordering.Path) bool {
 }
 
 // Plan decides for every connection that runs over a draining path. Targets are other paths of the same
-// instance that are not draining, the least loaded first, counting what the plan itself adds.
+// instance that are neither draining nor suspect, the least loaded first, counting what the plan itself adds.
 func Plan(connections []Connection, paths []Path) []Decision {
 	p := planner{byID: make(map[ordering.Path]*Path, len(paths)), byInstance: make(map[string][]*Path)}
 	for i := range paths {
@@ -203,13 +207,18 @@ func (p *planner) target(from *Path) (ordering.Path, Reason) {
 		return 0, NoOtherServerConnection
 	}
 	var best *Path
+	reason := TargetDraining
 	for _, s := range siblings {
-		if !s.Draining && (best == nil || s.betterThan(best, 0)) {
+		switch {
+		case s.Draining:
+		case s.Suspect:
+			reason = TargetSuspect
+		case best == nil || s.Load < best.Load:
 			best = s
 		}
 	}
 	if best == nil {
-		return 0, TargetDraining
+		return 0, reason
 	}
 	best.Load++
 	from.Load--

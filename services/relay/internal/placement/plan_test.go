@@ -38,6 +38,10 @@ func said(path ordering.Path) func(ordering.Path, *Path) {
 	return func(id ordering.Path, p *Path) { p.Draining = p.Draining || id == path }
 }
 
+func suspect(path ordering.Path) func(ordering.Path, *Path) {
+	return func(id ordering.Path, p *Path) { p.Suspect = p.Suspect || id == path }
+}
+
 func TestPlanDecides(t *testing.T) {
 	none := []Decision(nil)
 	for _, c := range []struct {
@@ -84,6 +88,16 @@ func TestPlanDecides(t *testing.T) {
 			"every target draining", paths(reloading("a"), reloading("b"), said(3)),
 			Connection{ID: 9, Path: 1, State: Settled},
 			[]Decision{{ID: 9, From: 1, Reason: TargetDraining}},
+		},
+		{
+			"not to a suspect one", paths(reloading("a"), suspect(2)),
+			Connection{ID: 9, Path: 1, State: Settled},
+			[]Decision{{ID: 9, From: 1, Target: 3}},
+		},
+		{
+			"every target suspect or draining: the path that works is not given up", paths(reloading("a"), suspect(2), said(3)),
+			Connection{ID: 9, Path: 1, State: Settled},
+			[]Decision{{ID: 9, From: 1, Reason: TargetSuspect}},
 		},
 		{
 			"not confirmed", paths(reloading("a")),
@@ -149,12 +163,12 @@ func TestPlanSpreadsTargetsByLoad(t *testing.T) {
 
 func TestReasons(t *testing.T) {
 	seen := make(map[string]bool)
-	for r := ClientThroughIngress; r <= NotConfirmed; r++ {
+	for r := ClientThroughIngress; r <= TargetSuspect; r++ {
 		if s := r.String(); s == "" || strings.HasPrefix(s, "Reason(") || seen[s] {
 			t.Errorf("reason %d is called %q", uint8(r), s)
 		}
 		seen[r.String()] = true
-		if got, want := r.Passing(), r == HandoffOpen || r == NotConfirmed; got != want {
+		if got, want := r.Passing(), r == HandoffOpen || r == NotConfirmed || r == TargetSuspect; got != want {
 			t.Errorf("%v: passing is %v, want %v", r, got, want)
 		}
 	}

@@ -50,6 +50,7 @@ type Registry struct {
 	mu sync.Mutex
 	// Guarded by mu.
 	paths        map[ordering.Path]*serverconn.Conn
+	processes    processes
 	applications map[string]bool // every application that was ever attached
 	ingresses    map[string]*ingressState
 	stopping     bool
@@ -66,6 +67,7 @@ func New(events *event.Hub, counters *telemetry.Counters, log *slog.Logger, allo
 	return &Registry{
 		events: events, counters: counters, log: log, allowed: allowed,
 		paths:        make(map[ordering.Path]*serverconn.Conn),
+		processes:    make(processes),
 		applications: make(map[string]bool),
 		ingresses:    make(map[string]*ingressState),
 	}
@@ -124,6 +126,7 @@ func (r *Registry) attach(s *serverconn.Conn) error {
 		}
 	}
 	r.paths[s.Path] = s
+	r.processes.attached(s.Instance, time.Now())
 	r.applications[s.Instance.Application] = true
 	r.seenLocked(s.Ingress)
 	return nil
@@ -134,12 +137,20 @@ func (r *Registry) Detach(s *serverconn.Conn, detail string) {
 	s.SetEnded()
 	r.mu.Lock()
 	delete(r.paths, s.Path)
+	r.processes.detached(s.Instance, time.Now())
 	r.mu.Unlock()
 	r.publish(holdfastv1.EventKind_EVENT_KIND_SERVER_CONNECTION_ENDED, s, detail)
 	for c := range r.connections.all() {
 		c.Lost(s)
 	}
 	r.mover.Reconsider() // it may have been the target of moves that were planned
+}
+
+// Successor returns the process that took the place of the one that lost its server connections at the time, if there is one.
+func (r *Registry) Successor(of serverconn.Instance, lostAt time.Time) (serverconn.Instance, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.processes.successor(of, lostAt)
 }
 
 // Draining takes the word of an app server that the path is about to go.
@@ -274,7 +285,7 @@ func (r *Registry) pathsLocked(want func(*serverconn.Conn) bool) []placement.Pat
 		}
 		reloading := r.reloadingLocked(s.Ingress)
 		paths = append(paths, placement.Path{
-			ID: s.Path, Instance: s.Instance.InstanceID, Ingress: s.Ingress, Load: s.Load(),
+			ID: s.Path, Instance: s.Instance.Process(), Ingress: s.Ingress, Load: s.Load(),
 			Draining: s.Draining() || reloading, IngressReloading: reloading, Suspect: s.Suspected(),
 		})
 	}

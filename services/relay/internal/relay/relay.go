@@ -116,9 +116,10 @@ func (r *Relay) Serve(ctx context.Context, application, operators net.Listener) 
 			}
 		})
 	}
-	moving, stopMoving := context.WithCancel(context.Background())
-	wg.Go(func() { r.evacuator.Run(moving) })
-	wg.Go(func() { r.clients.CloseSlow(moving, r.config.SlowClientTimeout) })
+	caring, stopCaring := context.WithCancel(context.Background())
+	var care sync.WaitGroup
+	care.Go(func() { r.evacuator.Run(caring) })
+	care.Go(func() { r.clients.CloseSlow(caring, r.config.SlowClientTimeout) })
 	serve(r.application, application)
 	serve(r.operators, operators)
 
@@ -127,8 +128,10 @@ func (r *Relay) Serve(ctx context.Context, application, operators net.Listener) 
 	case <-ctx.Done():
 	case err = <-failed:
 	}
+	// Nothing is moved any more: every path goes, and a Close that has to wait for a handoff may never arrive.
+	stopCaring()
+	care.Wait()
 	r.shutdown()
-	stopMoving()
 	wg.Wait()
 	return err
 }
@@ -145,7 +148,7 @@ func (r *Relay) shutdown() {
 	}
 	for _, s := range r.registry.ServerConnections() {
 		s.Writer.Draining("the relay is shutting down")
-		s.Writer.End()
+		r.registry.Draining(s, "the relay is shutting down") // it ends once nothing uses it
 	}
 	graceful := make(chan struct{})
 	var wg sync.WaitGroup

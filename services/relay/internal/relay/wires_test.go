@@ -124,6 +124,16 @@ func (s *stage) wiredServer(id string, handler appserver.Handler, ingresses ...s
 	return w
 }
 
+// heldServer is server with its wires in hand beside the tap.
+func (s *stage) heldServer(id string, handler appserver.Handler, ingresses ...string) (*tap, *wires) {
+	s.t.Helper()
+	t, w := newTap(), newWires()
+	_, stop := s.appServer(id, handler, ingresses, t.option(), w.option())
+	s.t.Cleanup(stop)
+	synctest.Wait()
+	return t, w
+}
+
 // watcher gathers events.
 type watcher struct {
 	mu     sync.Mutex

@@ -2,6 +2,7 @@
 package serverconn
 
 import (
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,6 +19,9 @@ type Instance struct {
 	// Nonce tells apart two processes that were given one InstanceID.
 	Nonce uint64
 }
+
+// Process names the process for placement, which knows nothing else of it.
+func (i Instance) Process() string { return fmt.Sprintf("%s/%x", i.InstanceID, i.Nonce) }
 
 // Conn is one server connection. Its methods are safe for concurrent use.
 type Conn struct {
