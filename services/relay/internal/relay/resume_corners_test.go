@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -141,19 +142,19 @@ func TestFirstReceiptIsOwedWhenThePathIsLost(t *testing.T) {
 		}), "a")
 		g := s.quietGuest("c")
 		w.cut("a") // before the receipt delay of 20 ms
-		took := 0
+		var took atomic.Int32
 		go func() {
 			for {
 				if _, err := g.stream.Recv(); err != nil {
 					return
 				}
-				took++
+				took.Add(1)
 			}
 		}()
 		time.Sleep(5 * time.Minute)
-		if took != 2 {
+		if took.Load() != 2 {
 			c := s.see(g)
-			t.Errorf("the client got %d of 2 messages in five minutes; the connection is %v", took, c)
+			t.Errorf("the client got %d of 2 messages in five minutes; the connection is %v", took.Load(), c)
 		}
 	})
 }
