@@ -128,8 +128,8 @@ func (e *Evacuator) expireOne(c *logical.Connection, attached bool, now time.Tim
 	}
 	switch {
 	case !parked:
-	case attached && !wait.Tried.IsZero() && now.Sub(wait.Tried) > e.config.ParkTime+e.config.MigrationTimeout:
-		c.Expire(fmt.Sprintf("its app server answered on no server connection for %v", now.Sub(wait.Tried).Round(time.Millisecond)))
+	case attached && wait.Unanswered > e.config.ParkTime:
+		c.Expire(fmt.Sprintf("its app server answered on no server connection for %v", wait.Unanswered.Round(time.Millisecond)))
 	case attached:
 		return false
 	case replaced:

@@ -62,14 +62,17 @@ type parking struct {
 	// held are server connections that it used and that live. They stay in use until it is carried again: one that drains
 	// may be the last of the app server, and is not ended under it.
 	held []*serverconn.Conn
-	// tried is when a resume was first begun; zero when none was.
-	tried time.Time
+	// began is when the last resume was begun, unanswered for how long resumes stood unanswered on paths that lived.
+	began      time.Time
+	unanswered time.Duration
 }
 
 // Wait says what a parked connection waits for.
 type Wait struct {
-	// Since is when the connection was parked, Tried when a resume was first begun that was not answered; zero when none was.
-	Since, Tried time.Time
+	// Since is when the connection was parked.
+	Since time.Time
+	// Unanswered is for how long resumes stood unanswered on paths that lived. A path that is lost says nothing of its app server.
+	Unanswered time.Duration
 	// Prefer is the path by which it is best resumed, if that path lives, or 0.
 	Prefer ordering.Path
 }
@@ -79,7 +82,7 @@ func (c *Connection) Parked() (Wait, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p := &c.parked
-	return Wait{Since: p.since, Tried: p.tried, Prefer: p.prefer}, !c.ended && c.end.State() == ordering.Parked
+	return Wait{Since: p.since, Unanswered: p.unanswered, Prefer: p.prefer}, !c.ended && c.end.State() == ordering.Parked
 }
 
 // Migrate begins a graceful move to the target (step 3). It returns ordering.ErrNotMovable when the state does
@@ -103,8 +106,8 @@ func (c *Connection) Resume(target *serverconn.Conn) error {
 			return ordering.ErrNotMovable
 		}
 		err := c.end.Resume(target.Path)
-		if err == nil && c.parked.tried.IsZero() {
-			c.parked.tried = time.Now()
+		if err == nil {
+			c.parked.began = time.Now()
 		}
 		return err
 	})
@@ -151,6 +154,9 @@ func (c *Connection) GiveUp() {
 	if c.ended || !c.movingLocked() {
 		c.mu.Unlock()
 		return
+	}
+	if !c.parked.since.IsZero() {
+		c.parked.unanswered += time.Since(c.parked.began)
 	}
 	fx := c.parkLocked(TimedOut, nil)
 	c.mu.Unlock()
