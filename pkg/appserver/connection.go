@@ -70,13 +70,13 @@ type use struct {
 
 // open makes a connection for an Open frame and starts its handler. A server that takes nothing new says so to the relay. It
 // returns the connection when there is one already.
-func (s *Server) open(sc *serverConn, raw *holdfastv1.Frame, f ordering.Frame) *Connection {
+func (s *Server) open(sc *serverConn, f *wire.Frame) *Connection {
 	ctx, cancel := context.WithCancelCause(sc.life)
 	c := &Connection{
-		server: s, id: raw.GetConnectionId(), ingress: raw.GetOpen().GetClientIngress(), address: raw.GetOpen().GetClientAddress(),
+		server: s, id: f.Connection, ingress: f.Rare.GetOpen().GetClientIngress(), address: f.Rare.GetOpen().GetClientAddress(),
 		max: sc.maxMessage, cancel: cancel,
 		arrived: make(chan struct{}, 1), room: make(chan struct{}, 1), sending: make(chan struct{}, 1), over: make(chan struct{}),
-		end: ordering.NewResponder(sc.path, f, sc.window),
+		end: ordering.NewResponder(sc.path, f.Step, sc.window),
 	}
 	c.uses = []use{{sc.path, wire.NewLane(sc.writer, c)}}
 	s.mu.Lock()
@@ -91,7 +91,7 @@ func (s *Server) open(sc *serverConn, raw *holdfastv1.Frame, f ordering.Frame) *
 		return other
 	case closing:
 		cancel(errShutdown)
-		sc.writer.Reply(closeNow(raw, errShutdown.Error()))
+		sc.writer.Reply(f.CloseNow(holdfastv1.CloseReason_CLOSE_REASON_SERVER_SHUTDOWN, errShutdown.Error()))
 		return nil
 	}
 	c.mu.Lock()
@@ -100,16 +100,6 @@ func (s *Server) open(sc *serverConn, raw *holdfastv1.Frame, f ordering.Frame) *
 	c.apply(fx)
 	s.handlers.Go(func() { s.handle(ctx, c) })
 	return nil
-}
-
-// closeNow closes the connection that the frame is for at once, as it is not served.
-func closeNow(f *holdfastv1.Frame, detail string) *holdfastv1.Frame {
-	return &holdfastv1.Frame{
-		ConnectionId: f.GetConnectionId(), Epoch: f.GetEpoch(),
-		Body: &holdfastv1.Frame_Close{Close: &holdfastv1.CloseConnectionMessage{
-			Reason: holdfastv1.CloseReason_CLOSE_REASON_SERVER_SHUTDOWN, Detail: detail,
-		}},
-	}
 }
 
 func (s *Server) handle(ctx context.Context, c *Connection) {

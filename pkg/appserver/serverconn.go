@@ -11,6 +11,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/experimental"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
@@ -50,6 +51,9 @@ type serverConn struct {
 	leaving, gone chan struct{}
 	leave         sync.Once
 
+	// frame is the one at hand; owned by the reader.
+	frame wire.Frame
+
 	// spreading: it is about to be drained as all came in through one ingress. Guarded by server.mu.
 	spreading bool
 }
@@ -58,7 +62,8 @@ type serverConn struct {
 func (s *Server) attach(ctx, life context.Context, address string) (*serverConn, error) {
 	options := append([]grpc.DialOption{
 		grpc.WithDisableRetry(), // a stream is never retried; without this its messages would be kept for that
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxReceive)),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxReceive), grpc.ForceCodecV2(wire.Codec{})),
+		experimental.WithBufferPool(wire.BufferPool),
 	}, s.config.DialOptions...)
 	cc, err := grpc.NewClient(address, options...)
 	if err != nil {
@@ -82,7 +87,7 @@ func (s *Server) attach(ctx, life context.Context, address string) (*serverConn,
 	}
 	sc.log = s.config.Logger.With("server_connection", sc.id, "ingress", sc.ingress)
 	sc.heartbeat, sc.attachedAt = interval, time.Now()
-	sc.writer = wire.NewWriter(sc.path, interval, sc.sender())
+	sc.writer = wire.NewWriter(sc.path, interval, func(b *wire.Batch) error { return sc.stream.SendMsg(b) })
 	s.addPath(sc)
 	sc.log.Info("attached to the relay", "relay", sc.relayID, "address", address)
 	s.streams.Go(func() { sc.run(streamCtx) })
@@ -122,15 +127,6 @@ func (sc *serverConn) handshake(ctx context.Context) (time.Duration, error) {
 		return 0, fmt.Errorf("the relay's handshake lacks the heartbeat interval, window or message limit: %v", h)
 	}
 	return interval, nil
-}
-
-// sender returns how the writer sends a batch. The message is reused: grpc has encoded it when Send returns.
-func (sc *serverConn) sender() func(*wire.Batch) error {
-	request := &holdfastv1.AttachRequest{}
-	return func(b *wire.Batch) error {
-		request.Frames, request.Ping, request.Draining = b.Frames(), b.Ping, b.Draining
-		return sc.stream.Send(request)
-	}
 }
 
 // run serves the stream until it ends: the reader here, the writer and the watch of the path beside it.
@@ -191,60 +187,72 @@ func (sc *serverConn) isLeaving() bool {
 
 // read takes what the relay sends until the stream ends.
 func (sc *serverConn) read() error {
+	var m wire.Received
+	defer m.Release()
 	for {
-		m, err := sc.stream.Recv()
+		err := sc.stream.RecvMsg(&m)
 		if errors.Is(err, io.EOF) {
 			return errors.New("the relay ended it")
 		}
 		if err != nil {
 			return err
 		}
-		sc.writer.Heard()
-		if m.GetHandshake() != nil {
-			return errors.New("the relay sent a second handshake")
+		if err := sc.received(&m); err != nil {
+			return err
 		}
-		sc.writer.Ping(m.GetPing())
-		if d := m.GetDraining(); d != nil {
-			sc.drain("the relay says: " + d.GetDetail())
-		}
-		for _, f := range m.GetFrames() {
-			if err := sc.frame(f); err != nil {
-				return err
-			}
-		}
+		m.Release()
 	}
 }
 
-// frame hands a frame to its connection. Its error ends the server connection.
-func (sc *serverConn) frame(f *holdfastv1.Frame) error {
-	if f.GetConnectionId() == 0 {
+func (sc *serverConn) received(m *wire.Received) error {
+	sc.writer.Heard()
+	if m.Handshake {
+		return errors.New("the relay sent a second handshake")
+	}
+	sc.writer.Ping(m.Ping)
+	if m.Draining != nil {
+		sc.drain("the relay says: " + m.Draining.GetDetail())
+	}
+	for i := range m.Frames() {
+		err := m.Frame(i, &sc.frame)
+		if err == nil {
+			err = sc.dispatch(&sc.frame)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dispatch hands a frame to its connection. Its error ends the server connection.
+func (sc *serverConn) dispatch(f *wire.Frame) error {
+	if f.Connection == 0 {
 		return errors.New("the relay sent a frame without a connection_id")
 	}
-	if r := f.GetReject(); r != nil {
-		sc.log.Warn("the relay dropped a frame of ours", "connection", wire.FormatID(f.GetConnectionId()),
+	if r := f.Rare.GetReject(); r != nil {
+		sc.log.Warn("the relay dropped a frame of ours", "connection", wire.FormatID(f.Connection),
 			"reason", r.GetReason(), "detail", r.GetDetail())
 		return nil
 	}
-	decoded, err := wire.Decode(f)
-	if err != nil {
-		return err
-	}
-	c, ended := sc.server.connection(f.GetConnectionId())
-	if c == nil && !ended && decoded.Kind == ordering.Open {
-		if c = sc.server.open(sc, f, decoded); c == nil {
+	opens := f.Step.Kind == ordering.Open
+	c, ended := sc.server.connection(f.Connection)
+	if c == nil && !ended && opens {
+		if c = sc.server.open(sc, f); c == nil {
 			return nil
 		} // opened by another path at the same moment
 	}
+	gone := f.GoneAtOnce()
 	switch {
 	case c == nil:
 		sc.server.counters.drop("UnknownConnection")
-		if ended && decoded.Kind == ordering.Open || wire.WantsAnswer(f) {
-			sc.writer.Reply(wire.UnknownConnection(f))
+		if ended && opens || f.WantsAnswer() {
+			sc.writer.Reply(f.UnknownConnection())
 		}
-	case f.GetClose() != nil && f.GetClose().GetSeq() == 0:
-		c.abandon(&CloseError{Reason: f.GetClose().GetReason(), Detail: f.GetClose().GetDetail()})
+	case gone != nil:
+		c.abandon(&CloseError{Reason: gone.GetReason(), Detail: gone.GetDetail()})
 	default:
-		c.receive(sc, f, decoded)
+		c.receive(sc, f)
 	}
 	return nil
 }

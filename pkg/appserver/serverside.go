@@ -1,6 +1,7 @@
 package appserver
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,8 +12,10 @@ import (
 	"github.com/holdfast/holdfast/pkg/wire"
 )
 
-// receive takes a frame that came by the server connection.
-func (c *Connection) receive(sc *serverConn, raw *holdfastv1.Frame, f ordering.Frame) {
+// receive takes a frame that came by the server connection. The payload of a message is copied: it is the handler's then.
+func (c *Connection) receive(sc *serverConn, in *wire.Frame) {
+	f := in.Step
+	f.Message.Payload = bytes.Clone(f.Message.Payload)
 	c.mu.Lock()
 	if c.gone {
 		c.mu.Unlock()
@@ -24,11 +27,7 @@ func (c *Connection) receive(sc *serverConn, raw *holdfastv1.Frame, f ordering.F
 		fx := c.breachLocked(err)
 		c.mu.Unlock()
 		sc.log.Warn("the relay broke the protocol; the connection is closed", "connection", c.ID(), "error", err)
-		sc.writer.Reply(&holdfastv1.Frame{
-			ConnectionId: c.id, Epoch: raw.GetEpoch(), Body: &holdfastv1.Frame_Close{Close: &holdfastv1.CloseConnectionMessage{
-				Reason: holdfastv1.CloseReason_CLOSE_REASON_PROTOCOL_ERROR, Detail: err.Error(),
-			}},
-		})
+		sc.writer.Reply(in.CloseNow(holdfastv1.CloseReason_CLOSE_REASON_PROTOCOL_ERROR, err.Error()))
 		c.apply(fx)
 		return
 	}
@@ -46,7 +45,7 @@ func (c *Connection) receive(sc *serverConn, raw *holdfastv1.Frame, f ordering.F
 	var reject *holdfastv1.Frame
 	if bit := uint8(1) << verdict; verdict != ordering.Taken && f.Kind == ordering.Data && c.rejected&bit == 0 {
 		c.rejected |= bit
-		reject = wire.Reject(raw, verdict, c.end.Epoch())
+		reject = in.Reject(verdict, c.end.Epoch())
 	}
 	fx := c.effectsLocked()
 	fx.arrived = c.end.Inbox.Waiting() > 0 || c.closed != nil
@@ -261,15 +260,16 @@ func (c *Connection) pullLocked(lane *wire.Lane, batch *wire.Batch, quantum int)
 	if c.gone {
 		return false
 	}
-	return lane.Pull(batch, quantum, c.id, c.end, c.completeLocked)
+	return lane.Pull(batch, quantum, c.id, c.end, c.extraLocked)
 }
 
-// completeLocked follows a frame that is sent. The receipt that confirms a handoff says how long the pause was.
-func (c *Connection) completeLocked(f ordering.Frame, out *holdfastv1.Frame) {
+// extraLocked follows a frame that is sent. The receipt that confirms a handoff says how long the pause was.
+func (c *Connection) extraLocked(f ordering.Frame) (x wire.Extra) {
 	if f.Consumed > 0 {
 		c.owing = false
 	}
-	if r := out.GetReceipt(); r != nil && c.paused > 0 {
-		r.PausedMicros, c.paused = uint64(max(c.paused.Microseconds(), 1)), 0
+	if f.Kind == ordering.Receipt && c.paused > 0 {
+		x.PausedMicros, c.paused = uint64(max(c.paused.Microseconds(), 1)), 0
 	}
+	return x
 }

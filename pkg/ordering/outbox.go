@@ -15,6 +15,9 @@ type Outbox struct {
 	bytes  int
 	window int
 	paused bool
+	// Freed, when not nil, is given the payload of each message that a receipt frees: nothing here refers to it any more. It is
+	// called by Receive, under the owner's lock.
+	Freed func([]byte)
 	// ended is the kind of the message that ended the direction, or 0.
 	ended MessageKind
 }
@@ -50,8 +53,12 @@ func (o *Outbox) Acknowledge(consumed uint64) error {
 		return breach(RuleReceipt, "receipt through %d, but only %d were sent", consumed, o.sent)
 	}
 	for o.acked < consumed {
-		o.bytes -= o.retained.pop().Cost()
+		m := o.retained.pop()
+		o.bytes -= m.Cost()
 		o.acked++
+		if o.Freed != nil {
+			o.Freed(m.Payload)
+		}
 	}
 	return nil
 }

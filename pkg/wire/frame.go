@@ -8,45 +8,57 @@ import (
 	"github.com/holdfast/holdfast/pkg/ordering"
 )
 
-// Decode translates a frame. It returns an error for a frame that no state allows: such a frame ends the
+// FrameOf translates a frame. It returns an error for a frame that no state allows: such a frame ends the
 // server connection that it came by. A RejectMessage, and a CloseConnectionMessage with seq 0, are no
 // business of package ordering: the caller looks for them first.
-func Decode(f *holdfastv1.Frame) (ordering.Frame, error) {
-	out := ordering.Frame{Epoch: ordering.Epoch(f.GetEpoch())}
+func FrameOf(f *holdfastv1.Frame) (Frame, error) {
+	out := Frame{Connection: f.GetConnectionId(), Rare: f}
+	step := &out.Step
+	step.Epoch = ordering.Epoch(f.GetEpoch())
 	switch body := f.GetBody().(type) {
 	case *holdfastv1.Frame_Data:
-		out.Kind, out.Seq, out.Consumed = ordering.Data, body.Data.GetSeq(), body.Data.GetConsumedSeq()
-		out.Message = ordering.Message{Kind: ordering.Binary, Payload: body.Data.GetPayload()}
+		step.Kind, step.Seq, step.Consumed = ordering.Data, body.Data.GetSeq(), body.Data.GetConsumedSeq()
+		step.Message = ordering.Message{Kind: ordering.Binary, Payload: body.Data.GetPayload()}
 		if body.Data.GetText() {
-			out.Message.Kind = ordering.Text
+			step.Message.Kind = ordering.Text
 		}
 	case *holdfastv1.Frame_HalfClose:
-		out.Kind, out.Seq = ordering.Data, body.HalfClose.GetSeq()
-		out.Message.Kind = ordering.HalfClose
+		step.Kind, step.Seq = ordering.Data, body.HalfClose.GetSeq()
+		step.Message.Kind = ordering.HalfClose
 	case *holdfastv1.Frame_Close:
-		out.Kind, out.Seq = ordering.Data, body.Close.GetSeq()
-		out.Message = CloseMessage(body.Close.GetReason(), body.Close.GetDetail())
+		step.Kind, step.Seq = ordering.Data, body.Close.GetSeq()
+		step.Message = CloseMessage(body.Close.GetReason(), body.Close.GetDetail())
 	case *holdfastv1.Frame_Receipt:
-		out.Kind, out.Consumed = ordering.Receipt, body.Receipt.GetConsumedSeq()
+		step.Kind, step.Consumed = ordering.Receipt, body.Receipt.GetConsumedSeq()
+		out.PausedMicros = body.Receipt.GetPausedMicros()
 	case *holdfastv1.Frame_Open:
-		out.Kind = ordering.Open
+		step.Kind = ordering.Open
 	case *holdfastv1.Frame_Migrate:
 		switch body.Migrate.GetMode() {
 		case holdfastv1.MigrateMode_MIGRATE_MODE_GRACEFUL:
-			out.Kind = ordering.Migrate
+			step.Kind = ordering.Migrate
 		case holdfastv1.MigrateMode_MIGRATE_MODE_RESUME:
-			out.Kind, out.Received = ordering.Resume, body.Migrate.GetReceivedSeq()
+			step.Kind, step.Received = ordering.Resume, body.Migrate.GetReceivedSeq()
 		default:
 			return out, fmt.Errorf("migrate mode %v is not spoken here", body.Migrate.GetMode())
 		}
 	case *holdfastv1.Frame_MigrateWithAck:
-		out.Kind, out.Received = ordering.MigrateWithAck, body.MigrateWithAck.GetReceivedSeq()
+		step.Kind, step.Received = ordering.MigrateWithAck, body.MigrateWithAck.GetReceivedSeq()
 	case *holdfastv1.Frame_Ack:
-		out.Kind = ordering.Ack
+		step.Kind = ordering.Ack
+	case *holdfastv1.Frame_Reject:
 	default:
 		return out, fmt.Errorf("a frame of connection %s has no body", FormatID(f.GetConnectionId()))
 	}
 	return out, nil
+}
+
+// GoneAtOnce returns the close of a peer that does not know the connection, or lets go of it at once; nil for anything else.
+func (f *Frame) GoneAtOnce() *holdfastv1.CloseConnectionMessage {
+	if m := f.Rare.GetClose(); m != nil && m.GetSeq() == 0 {
+		return m
+	}
+	return nil
 }
 
 // maxDetail bounds the detail of a close, in bytes: it travels to the client in the trailers of a stream, which ingresses
@@ -65,21 +77,25 @@ func Detail(text string) string {
 }
 
 // UnknownConnection answers a frame for a connection that its receiver does not know.
-func UnknownConnection(f *holdfastv1.Frame) *holdfastv1.Frame {
+func (f *Frame) UnknownConnection() *holdfastv1.Frame {
+	return f.CloseNow(holdfastv1.CloseReason_CLOSE_REASON_UNKNOWN_CONNECTION, "no connection "+FormatID(f.Connection)+" is known here")
+}
+
+// CloseNow answers a frame for a connection that its receiver lets go of at once.
+func (f *Frame) CloseNow(reason holdfastv1.CloseReason, detail string) *holdfastv1.Frame {
 	return &holdfastv1.Frame{
-		ConnectionId: f.GetConnectionId(), Epoch: f.GetEpoch(),
-		Body: &holdfastv1.Frame_Close{Close: &holdfastv1.CloseConnectionMessage{
-			Reason: holdfastv1.CloseReason_CLOSE_REASON_UNKNOWN_CONNECTION,
-			Detail: "no connection " + FormatID(f.GetConnectionId()) + " is known here",
-		}},
+		ConnectionId: f.Connection, Epoch: uint64(f.Step.Epoch),
+		Body: &holdfastv1.Frame_Close{Close: &holdfastv1.CloseConnectionMessage{Reason: reason, Detail: detail}},
 	}
 }
 
 // WantsAnswer reports whether a frame for an unknown connection is answered. What may still be on its way
 // when a connection is over is not: receipts, closes, and messages that say something about another frame.
-func WantsAnswer(f *holdfastv1.Frame) bool {
-	switch f.GetBody().(type) {
-	case *holdfastv1.Frame_Data, *holdfastv1.Frame_HalfClose, *holdfastv1.Frame_Migrate, *holdfastv1.Frame_MigrateWithAck:
+func (f *Frame) WantsAnswer() bool {
+	switch f.Step.Kind {
+	case ordering.Data:
+		return f.Step.Message.Kind != ordering.Close
+	case ordering.Migrate, ordering.Resume, ordering.MigrateWithAck:
 		return true
 	}
 	return false
@@ -92,12 +108,12 @@ var rejectReasons = map[ordering.Verdict]holdfastv1.RejectReason{
 }
 
 // Reject tells the sender of a dropped frame why it was dropped.
-func Reject(f *holdfastv1.Frame, v ordering.Verdict, inForce ordering.Epoch) *holdfastv1.Frame {
+func (f *Frame) Reject(v ordering.Verdict, inForce ordering.Epoch) *holdfastv1.Frame {
 	return &holdfastv1.Frame{
-		ConnectionId: f.GetConnectionId(), Epoch: f.GetEpoch(),
+		ConnectionId: f.Connection, Epoch: uint64(f.Step.Epoch),
 		Body: &holdfastv1.Frame_Reject{Reject: &holdfastv1.RejectMessage{
 			Reason: rejectReasons[v],
-			Detail: fmt.Sprintf("%v: the frame is of epoch %v, in force is %v", v, ordering.Epoch(f.GetEpoch()), inForce),
+			Detail: fmt.Sprintf("%v: the frame is of epoch %v, in force is %v", v, f.Step.Epoch, inForce),
 		}},
 	}
 }

@@ -17,9 +17,9 @@ type End interface {
 	Next(path ordering.Path) (ordering.Frame, bool)
 }
 
-// Pull adds to the batch what the end has to send via the lane, and has each frame completed. It is what a Source does
+// Pull adds to the batch what the end has to send via the lane, with what extra says of each frame. It is what a Source does
 // in its Pull, under its lock. It reports false only when the end had nothing more: a receipt alone counts as well.
-func (l *Lane) Pull(batch *Batch, quantum int, id uint64, end End, complete func(ordering.Frame, *holdfastv1.Frame)) (more bool) {
+func (l *Lane) Pull(batch *Batch, quantum int, id uint64, end End, extra func(ordering.Frame) Extra) (more bool) {
 	for range quantum {
 		if batch.Full() {
 			return true
@@ -28,7 +28,7 @@ func (l *Lane) Pull(batch *Batch, quantum int, id uint64, end End, complete func
 		if !ok {
 			return false
 		}
-		complete(f, batch.Add(id, f))
+		batch.Add(id, f, extra(f))
 	}
 	return true
 }

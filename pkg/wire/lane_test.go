@@ -4,7 +4,6 @@ import (
 	"strings"
 	"testing"
 
-	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
 	"github.com/holdfast/holdfast/pkg/ordering"
 )
 
@@ -46,15 +45,18 @@ func TestLanePull(t *testing.T) {
 			var b Batch
 			var completed []uint64
 			l := NewLane(NewWriter(1, 0, nil), nil)
-			more := l.Pull(&b, 4, 42, &c.end, func(f ordering.Frame, out *holdfastv1.Frame) {
-				if out.GetConnectionId() != 42 || out.GetData().GetSeq() != f.Seq {
-					t.Errorf("frame %d was added as %v", f.Seq, out)
-				}
+			more := l.Pull(&b, 4, 42, &c.end, func(f ordering.Frame) Extra {
 				completed = append(completed, f.Seq)
+				return Extra{}
 			})
-			if len(b.Frames()) != c.pulled || len(completed) != c.pulled || c.end.given != c.pulled || more != c.more {
+			for i, f := range message(t, &b).GetFrames() {
+				if f.GetConnectionId() != 42 || f.GetData().GetSeq() != completed[i] {
+					t.Errorf("frame %d was added as %v", completed[i], f)
+				}
+			}
+			if b.Frames() != c.pulled || len(completed) != c.pulled || c.end.given != c.pulled || more != c.more {
 				t.Errorf("added %d, completed %v, taken %d, more %v; want %d and %v",
-					len(b.Frames()), completed, c.end.given, more, c.pulled, c.more)
+					b.Frames(), completed, c.end.given, more, c.pulled, c.more)
 			}
 		})
 	}

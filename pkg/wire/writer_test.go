@@ -9,8 +9,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
 	"github.com/holdfast/holdfast/pkg/ordering"
 )
@@ -27,6 +25,7 @@ type sent struct {
 // rig is a writer on a stream that keeps what it takes.
 type rig struct {
 	*Writer
+	t      testing.TB
 	began  time.Time
 	cancel context.CancelCauseFunc
 	done   chan struct{}
@@ -41,18 +40,15 @@ type rig struct {
 }
 
 // newRig returns a writer that is not running yet.
-func newRig(heartbeat time.Duration) *rig {
-	r := &rig{began: time.Now(), done: make(chan struct{})}
+func newRig(t testing.TB, heartbeat time.Duration) *rig {
+	r := &rig{t: t, began: time.Now(), done: make(chan struct{})}
 	r.Writer = NewWriter(1, heartbeat, r.take)
 	return r
 }
 
 func (r *rig) take(b *Batch) error {
 	r.mu.Lock()
-	s := sent{at: time.Since(r.began), bytes: b.Bytes(), ping: b.Ping, draining: b.Draining}
-	for _, f := range b.Frames() {
-		s.frames = append(s.frames, proto.Clone(f).(*holdfastv1.Frame))
-	}
+	s := sent{at: time.Since(r.began), bytes: len(b.encoded), ping: b.Ping, draining: b.Draining, frames: message(r.t, b).GetFrames()}
 	r.batches = append(r.batches, s)
 	gate, takes, fail := r.gate, r.takes, r.fail
 	r.mu.Unlock()
@@ -177,10 +173,10 @@ func (s *source) Pull(lane *Lane, b *Batch, quantum int) bool {
 		}
 		switch {
 		case s.next <= s.last:
-			b.Add(s.id, ordering.Frame{Kind: ordering.Data, Seq: s.next, Message: ordering.Message{Kind: ordering.Binary, Payload: make([]byte, s.size)}})
+			b.Add(s.id, ordering.Frame{Kind: ordering.Data, Seq: s.next, Message: ordering.Message{Kind: ordering.Binary, Payload: make([]byte, s.size)}}, Extra{})
 			s.next++
 		case s.receipt && lane == s.lane:
-			b.Add(s.id, ordering.Frame{Kind: ordering.Receipt, Consumed: 1})
+			b.Add(s.id, ordering.Frame{Kind: ordering.Receipt, Consumed: 1}, Extra{})
 			s.receipt = false
 		default:
 			return false
@@ -206,7 +202,7 @@ func TestWriterEndsWithTheCause(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := newRig(time.Hour)
+				r := newRig(t, time.Hour)
 				r.run(t)
 				c.end(r)
 				synctest.Wait()

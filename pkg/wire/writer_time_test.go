@@ -26,7 +26,7 @@ func (r *rig) receipts() map[uint64][]time.Duration {
 
 func TestOwedReceiptGoesAfterTheDelay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(time.Hour)
+		r := newRig(t, time.Hour)
 		a, b := r.source(1), r.source(2)
 		r.run(t)
 		time.Sleep(time.Second)
@@ -48,7 +48,7 @@ func TestOwedReceiptGoesAfterTheDelay(t *testing.T) {
 
 func TestOwedReceiptGoesWhileTheWriterIsBusy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(time.Hour)
+		r := newRig(t, time.Hour)
 		r.takes = time.Millisecond
 		busy, owing := r.source(1), r.source(2)
 		busy.size = maxBatchBytes // one message, one batch
@@ -68,7 +68,7 @@ func TestOwedReceiptGoesWhileTheWriterIsBusy(t *testing.T) {
 // A receipt that rode on a message meanwhile is not said again.
 func TestOwedReceiptRidesOnWhatGoesAnyway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(time.Hour)
+		r := newRig(t, time.Hour)
 		s := r.source(1)
 		r.run(t)
 		s.owe()
@@ -105,7 +105,7 @@ func (r *rig) hears(interval time.Duration, times int) {
 func TestIdleWriterPings(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const beat = time.Second
-		r := newRig(beat)
+		r := newRig(t, beat)
 		s := r.source(1)
 		r.run(t)
 		r.hears(beat/2, 5)
@@ -131,7 +131,7 @@ func TestIdleWriterPings(t *testing.T) {
 func TestBusyWriterDoesNotPing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const beat = time.Second
-		r := newRig(beat)
+		r := newRig(t, beat)
 		s := r.source(1)
 		r.run(t)
 		for range 20 {
@@ -157,7 +157,7 @@ func TestPingIsAnswered(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := newRig(time.Hour)
+				r := newRig(t, time.Hour)
 				for _, p := range c.pings {
 					r.Ping(p)
 				}
@@ -179,7 +179,7 @@ func TestPingIsAnswered(t *testing.T) {
 
 func TestDrainingIsSaid(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(time.Hour)
+		r := newRig(t, time.Hour)
 		r.run(t)
 		r.Draining("going")
 		if b := r.soFar(); len(b) != 1 || b[0].draining.GetDetail() != "going" || len(b[0].frames) != 0 {
@@ -202,7 +202,7 @@ func TestSilentPeerEndsTheWriter(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := newRig(beat)
+				r := newRig(t, beat)
 				if c.busy {
 					r.takes = 10 * time.Millisecond
 					s := r.source(1)
@@ -237,7 +237,7 @@ func TestBlockedOrBusyStreamDoesNotHoldUpTheEnd(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := newRig(beat)
+				r := newRig(t, beat)
 				if r.takes = time.Millisecond; !c.busy {
 					r.block()
 				}

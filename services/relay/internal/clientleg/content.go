@@ -1,35 +1,127 @@
 package clientleg
 
 import (
-	"unsafe"
+	"errors"
+	"unicode/utf8"
+
+	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
 
 	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
 	"github.com/holdfast/holdfast/pkg/ordering"
+	"github.com/holdfast/holdfast/pkg/wire"
 )
 
-// fromContent reads the text or binary of a request or of a message in a batch.
-func fromContent(content any) (ordering.Message, bool) {
-	switch c := content.(type) {
-	case *holdfastv1.ConnectRequest_Text:
-		return textMessage(c.Text), true
-	case *holdfastv1.ConnectRequest_Binary:
-		return binaryMessage(c.Binary), true
-	case *holdfastv1.ClientMessage_Text:
-		return textMessage(c.Text), true
-	case *holdfastv1.ClientMessage_Binary:
-		return binaryMessage(c.Binary), true
+// Tags of ConnectRequest, ConnectResponse and ClientMessage: number and wire type.
+const (
+	tagText     = 2<<3 | byte(protowire.BytesType)
+	tagBinary   = 3<<3 | byte(protowire.BytesType)
+	tagMessages = 4<<3 | byte(protowire.BytesType)
+
+	tagItemText   = 1<<3 | byte(protowire.BytesType)
+	tagItemBinary = 2<<3 | byte(protowire.BytesType)
+)
+
+// request is a ConnectRequest. It reuses its memory from one to the next.
+type request struct {
+	hello *holdfastv1.Hello
+	// single is the text or binary; its Kind is 0 when there is neither.
+	single ordering.Message
+	// items are the messages of a batch. The Kind of one that is empty is 0.
+	items []ordering.Message
+
+	buffer mem.Buffer // has the payloads
+}
+
+var errNotUTF8 = errors.New("a text is not valid UTF-8")
+
+// Decode implements wire.Decoder. The payloads are valid until Release.
+func (r *request) Decode(buffer mem.Buffer) error {
+	r.Release()
+	r.buffer = buffer
+	return wire.Fields(buffer.ReadOnlyData(), func(number protowire.Number, value []byte) error {
+		var err error
+		switch number {
+		case 1:
+			if r.hello == nil {
+				r.hello = &holdfastv1.Hello{}
+			}
+			err = proto.UnmarshalOptions{Merge: true}.Unmarshal(value, r.hello)
+		case 2:
+			r.single, err = textMessage(value)
+		case 3:
+			r.single = binaryMessage(value)
+		case 4:
+			var m ordering.Message
+			m, err = decodeItem(value)
+			r.items = append(r.items, m)
+		}
+		return err
+	})
+}
+
+// Release lets go of the request.
+func (r *request) Release() {
+	if r.buffer != nil {
+		r.buffer.Free()
 	}
-	return ordering.Message{}, false
+	clear(r.items)
+	*r = request{items: r.items[:0]}
+}
+
+func decodeItem(b []byte) (m ordering.Message, err error) {
+	err = wire.Fields(b, func(number protowire.Number, value []byte) (err error) {
+		switch number {
+		case 1:
+			m, err = textMessage(value)
+		case 2:
+			m = binaryMessage(value)
+		}
+		return err
+	})
+	return m, err
+}
+
+func textMessage(b []byte) (ordering.Message, error) {
+	if !utf8.Valid(b) {
+		return ordering.Message{}, errNotUTF8
+	}
+	return ordering.Message{Kind: ordering.Text, Payload: b}, nil
 }
 
 func binaryMessage(b []byte) ordering.Message {
 	return ordering.Message{Kind: ordering.Binary, Payload: b}
 }
 
-// textMessage shares the string's memory: nobody writes to the payload of a message.
-func textMessage(s string) ordering.Message {
-	return ordering.Message{Kind: ordering.Text, Payload: unsafe.Slice(unsafe.StringData(s), len(s))}
+// response is a ConnectResponse with one message, or with several when it is a batch.
+type response struct {
+	messages []ordering.Message
+	batch    bool
 }
 
-// textOf is the way back.
-func textOf(payload []byte) string { return unsafe.String(unsafe.SliceData(payload), len(payload)) }
+// Size implements wire.Encoder.
+func (r *response) Size() int {
+	const head = 12 // two tags and two lengths
+	size := 0
+	for _, m := range r.messages {
+		size += head + len(m.Payload)
+	}
+	return size
+}
+
+// AppendTo implements wire.Encoder.
+func (r *response) AppendTo(b []byte) ([]byte, error) {
+	for _, m := range r.messages {
+		tag := tagBinary
+		if m.Kind == ordering.Text {
+			tag = tagText
+		}
+		if r.batch {
+			b = protowire.AppendVarint(append(b, tagMessages), uint64(1+protowire.SizeBytes(len(m.Payload))))
+			tag -= tagText - tagItemText // the fields of a batch's messages are numbered one lower
+		}
+		b = protowire.AppendBytes(append(b, tag), m.Payload)
+	}
+	return b, nil
+}

@@ -60,7 +60,8 @@ func (s *Service) Connect(st stream) error {
 	if origin.Ignored {
 		s.counters.Error("INGRESS_HEADER_IGNORED")
 	}
-	first, err := st.Recv()
+	first := &request{}
+	err := st.RecvMsg(first)
 	if errors.Is(err, io.EOF) {
 		return nil // it ended before it began
 	}
@@ -78,8 +79,9 @@ func (s *Service) Connect(st stream) error {
 	defer s.end(conn)
 	ctx, cancel := context.WithCancelCause(st.Context())
 	defer cancel(nil)
+	batches := first.hello.GetBatches() // before the reader takes it over
 	s.loops.Go(func() { s.read(ctx, cancel, st, conn, first) })
-	w := writer{stream: st, conn: conn, batches: first.GetHello().GetBatches()}
+	w := writer{stream: st, conn: conn, batches: batches}
 	written := make(chan error, 1)
 	s.loops.Go(func() { written <- w.run(ctx) })
 	err = outcome(ctx, conn, written)
@@ -129,9 +131,9 @@ func outcome(ctx context.Context, conn *logical.Connection, written <-chan error
 }
 
 // open places the connection and answers a hello.
-func (s *Service) open(st stream, origin ingress.Origin, first *holdfastv1.ConnectRequest) (*logical.Connection, error) {
+func (s *Service) open(st stream, origin ingress.Origin, first *request) (*logical.Connection, error) {
 	info := logical.Info{ClientIngress: origin.Ingress, ClientAddress: origin.Address}
-	hello := first.GetHello()
+	hello := first.hello
 	if hello != nil {
 		info.Application = hello.GetApplication()
 	} else if names := metadata.ValueFromIncomingContext(st.Context(), applicationHeader); len(names) > 0 {
@@ -161,12 +163,14 @@ func (s *Service) refused(connection string, err error) error {
 }
 
 // read takes what the client sends until the stream ends, or the client breaks a rule: then the cause says so.
-func (s *Service) read(ctx context.Context, cancel context.CancelCauseFunc, st stream, conn *logical.Connection, m *holdfastv1.ConnectRequest) {
+func (s *Service) read(ctx context.Context, cancel context.CancelCauseFunc, st stream, conn *logical.Connection, m *request) {
+	defer m.Release()
 	first := true
 	for {
 		err := s.receive(ctx, conn, m, first)
 		if err == nil {
-			m, err = st.Recv()
+			m.Release()
+			err = st.RecvMsg(m)
 		}
 		if errors.Is(err, io.EOF) {
 			err = conn.Push(ctx, ordering.Message{Kind: ordering.HalfClose})
@@ -186,24 +190,23 @@ func (s *Service) read(ctx context.Context, cancel context.CancelCauseFunc, st s
 }
 
 // check returns an error for a request that is not legal there.
-func (s *Service) check(m *holdfastv1.ConnectRequest, first bool) error {
-	single, has := fromContent(m.GetContent())
+func (s *Service) check(m *request, first bool) error {
+	has := m.single.Kind != 0
 	switch {
-	case m.GetHello() != nil && (!first || has || len(m.GetMessages()) > 0):
+	case m.hello != nil && (!first || has || len(m.items) > 0):
 		return unexpected("a hello is legal only as the first message, and alone")
-	case has && len(m.GetMessages()) > 0:
+	case has && len(m.items) > 0:
 		return unexpected("text or binary beside messages; send either")
 	case has:
-		return s.checkSize(single)
-	case m.GetHello() == nil && len(m.GetMessages()) == 0:
+		return s.checkSize(m.single)
+	case m.hello == nil && len(m.items) == 0:
 		return unexpected("a request with no hello, no text, no binary and no messages")
 	}
-	for i, item := range m.GetMessages() {
-		message, has := fromContent(item.GetContent())
-		if !has {
+	for i, item := range m.items {
+		if item.Kind == 0 {
 			return unexpected("message %d of a batch has neither text nor binary", i+1)
 		}
-		if err := s.checkSize(message); err != nil {
+		if err := s.checkSize(item); err != nil {
 			return err
 		}
 	}
@@ -219,16 +222,15 @@ func (s *Service) checkSize(m ordering.Message) error {
 }
 
 // receive pushes the messages of one request.
-func (s *Service) receive(ctx context.Context, conn *logical.Connection, m *holdfastv1.ConnectRequest, first bool) error {
+func (s *Service) receive(ctx context.Context, conn *logical.Connection, m *request, first bool) error {
 	if err := s.check(m, first); err != nil {
 		return err
 	}
-	if single, has := fromContent(m.GetContent()); has {
-		return conn.Push(ctx, single)
+	if m.single.Kind != 0 {
+		return conn.Push(ctx, m.single)
 	}
-	for _, item := range m.GetMessages() {
-		message, _ := fromContent(item.GetContent())
-		if err := conn.Push(ctx, message); err != nil {
+	for _, item := range m.items {
+		if err := conn.Push(ctx, item); err != nil {
 			return err
 		}
 	}

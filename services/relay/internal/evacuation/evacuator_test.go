@@ -74,9 +74,9 @@ func (r *rig) settled(t *testing.T) (c *logical.Connection, on, other *servercon
 func (r *rig) receive(t *testing.T, c *logical.Connection, by *serverconn.Conn, f *holdfastv1.Frame) {
 	t.Helper()
 	f.ConnectionId, f.Epoch = c.ID, uint64(c.Snapshot().Epoch)
-	decoded, err := wire.Decode(f)
+	in, err := wire.FrameOf(f)
 	if err == nil {
-		err = c.Receive(by, f, decoded)
+		err = c.Receive(by, &in)
 	}
 	if err != nil {
 		t.Fatal(err)

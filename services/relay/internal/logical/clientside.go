@@ -16,7 +16,7 @@ const (
 
 // Take appends to into the next messages for the client, in order, and blocks until there is one. When the
 // connection has ended it returns the reason instead, after all messages that came before the end. It is called
-// by the client's writer only.
+// by the client's writer only, which frees the payloads when it has sent them.
 func (c *Connection) Take(ctx context.Context, into []ordering.Message) ([]ordering.Message, *Closure, error) {
 	for {
 		into, closure := c.tryTake(into)

@@ -13,6 +13,7 @@ import (
 	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
 	"github.com/holdfast/holdfast/pkg/ordering"
 	"github.com/holdfast/holdfast/pkg/wire"
+	"github.com/holdfast/holdfast/services/relay/internal/payload"
 	"github.com/holdfast/holdfast/services/relay/internal/serverconn"
 )
 
@@ -112,6 +113,7 @@ func New(info Info, s *serverconn.Conn, observer Observer) *Connection {
 		toClient: make(chan struct{}, 1), room: make(chan struct{}, 1), over: make(chan struct{}),
 		end: ordering.NewInitiator(s.Path, s.Window),
 	}
+	c.end.Outbox.Freed = payload.Free
 	c.placeLocked(s)
 	return c
 }
@@ -134,9 +136,10 @@ func (c *Connection) Start() {
 	c.apply(fx)
 }
 
-// Push sends a message of the client to the app server; it blocks while the window is full. It is called by the
-// client's reader only. Its error is the cause of the context, ErrOver, or ordering.ErrEnded after a half-close.
+// Push sends a message of the client to the app server; it blocks while the window is full. The payload is copied. It is called
+// by the client's reader only. Its error is the cause of the context, ErrOver, or ordering.ErrEnded after a half-close.
 func (c *Connection) Push(ctx context.Context, m ordering.Message) error {
+	m.Payload = payload.Clone(m.Payload)
 	for {
 		c.mu.Lock()
 		if c.ended || c.closure.Reason != 0 {

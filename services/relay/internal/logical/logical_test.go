@@ -15,6 +15,7 @@ import (
 	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
 	"github.com/holdfast/holdfast/pkg/ordering"
 	"github.com/holdfast/holdfast/pkg/wire"
+	"github.com/holdfast/holdfast/pkg/wire/wiretest"
 	"github.com/holdfast/holdfast/services/relay/internal/placement"
 	"github.com/holdfast/holdfast/services/relay/internal/serverconn"
 )
@@ -91,12 +92,12 @@ func (r *rig) pull(path ordering.Path) string {
 		continue
 	}
 	var all []string
-	for _, f := range b.Frames() {
-		decoded, err := wire.Decode(f)
+	for _, m := range wiretest.Frames(r.t, &b) {
+		f, err := wire.FrameOf(m)
 		if err != nil {
 			r.t.Fatal(err)
 		}
-		all = append(all, fmt.Sprintf("%v@%d", decoded.Kind, decoded.Epoch.Move()))
+		all = append(all, fmt.Sprintf("%v@%d", f.Step.Kind, f.Step.Epoch.Move()))
 	}
 	return strings.Join(all, " ")
 }
@@ -104,11 +105,11 @@ func (r *rig) pull(path ordering.Path) string {
 // receive has the app server send a frame via the path, in a move of the first generation.
 func (r *rig) receive(path ordering.Path, move uint64, f *holdfastv1.Frame) error {
 	f.ConnectionId, f.Epoch = 42, 1<<32|move
-	decoded, err := wire.Decode(f)
+	in, err := wire.FrameOf(f)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	return r.Receive(r.paths[path], f, decoded)
+	return r.Receive(r.paths[path], &in)
 }
 
 func receipt(consumed uint64) *holdfastv1.Frame {

@@ -8,19 +8,27 @@ import (
 	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
 	"github.com/holdfast/holdfast/pkg/ordering"
 	"github.com/holdfast/holdfast/pkg/wire"
+	"github.com/holdfast/holdfast/services/relay/internal/payload"
 	"github.com/holdfast/holdfast/services/relay/internal/serverconn"
 )
 
 // Receive takes a frame that came by the server connection. Its error says which rule of the protocol the app
-// server broke; the connection is closed for it already.
-func (c *Connection) Receive(s *serverconn.Conn, raw *holdfastv1.Frame, f ordering.Frame) error {
+// server broke; the connection is closed for it already. The payload of a message is copied.
+func (c *Connection) Receive(s *serverconn.Conn, in *wire.Frame) error {
+	f := in.Step
+	if err := check(f); err != nil {
+		return c.breach(s, err)
+	}
+	if in.Rare == nil {
+		f.Message.Payload = payload.Clone(f.Message.Payload)
+	}
 	c.mu.Lock()
 	if c.ended {
 		c.mu.Unlock()
 		return nil
 	}
 	before, from, moving := c.end.State(), c.movedFromLocked(), c.movingLocked()
-	verdict, err := c.receiveLocked(s.Path, f)
+	verdict, err := c.end.Receive(s.Path, f)
 	if err != nil {
 		fx := c.breachLocked(s, err)
 		c.mu.Unlock()
@@ -36,23 +44,36 @@ func (c *Connection) Receive(s *serverconn.Conn, raw *holdfastv1.Frame, f orderi
 		fx.ended.From, fx.ended.Moving = from, moving
 	}
 	if !c.ended && before != ordering.Settled && c.end.State() == ordering.Settled {
-		c.settleLocked(&fx, before, from, raw.GetReceipt().GetPausedMicros())
+		c.settleLocked(&fx, before, from, in.PausedMicros)
 	}
 	if verdict != ordering.Taken {
-		c.dropLocked(&fx, verdict, f.Kind, raw, s)
+		c.dropLocked(&fx, verdict, in, s)
 	}
 	c.mu.Unlock()
 	c.apply(fx)
 	return nil
 }
 
-func (c *Connection) receiveLocked(path ordering.Path, f ordering.Frame) (ordering.Verdict, error) {
+// check returns an error for a message that an app server must not send.
+func check(f ordering.Frame) error {
 	if m := f.Message; m.Kind == ordering.Text && !utf8.Valid(m.Payload) {
-		return 0, fmt.Errorf("message %d is marked as text but is not UTF-8", f.Seq)
+		return fmt.Errorf("message %d is marked as text but is not UTF-8", f.Seq)
 	} else if m.Kind == ordering.HalfClose {
-		return 0, fmt.Errorf("message %d: a half-close is not for an app server to send", f.Seq)
+		return fmt.Errorf("message %d: a half-close is not for an app server to send", f.Seq)
 	}
-	return c.end.Receive(path, f)
+	return nil
+}
+
+func (c *Connection) breach(s *serverconn.Conn, err error) error {
+	c.mu.Lock()
+	if c.ended {
+		c.mu.Unlock()
+		return nil
+	}
+	fx := c.breachLocked(s, err)
+	c.mu.Unlock()
+	c.apply(fx)
+	return err
 }
 
 // Refuse closes the connection on both sides, for what came by the server connection.
@@ -87,12 +108,12 @@ func (c *Connection) breachLocked(s *serverconn.Conn, err error) effects {
 
 // dropLocked has a dropped frame counted. The sender of a message is told, once for each reason; a late handshake frame is
 // answered with nothing.
-func (c *Connection) dropLocked(fx *effects, v ordering.Verdict, kind ordering.FrameKind, raw *holdfastv1.Frame, s *serverconn.Conn) {
+func (c *Connection) dropLocked(fx *effects, v ordering.Verdict, in *wire.Frame, s *serverconn.Conn) {
 	fx.dropped = v
-	if bit := uint8(1) << v; kind == ordering.Data && c.rejected&bit == 0 {
+	if bit := uint8(1) << v; in.Step.Kind == ordering.Data && c.rejected&bit == 0 {
 		c.rejected |= bit
 		fx.firstDrop = true
-		fx.reply, fx.replyTo = wire.Reject(raw, v, c.end.Epoch()), s
+		fx.reply, fx.replyTo = in.Reject(v, c.end.Epoch()), s
 	}
 }
 
@@ -124,7 +145,7 @@ func (c *Connection) closeNow(cl Closure) *holdfastv1.Frame {
 // Pull implements wire.Source.
 func (c *Connection) Pull(lane *wire.Lane, batch *wire.Batch, quantum int) bool {
 	c.mu.Lock()
-	more := !c.ended && lane.Pull(batch, quantum, c.ID, c.end, c.completeLocked)
+	more := !c.ended && lane.Pull(batch, quantum, c.ID, c.end, c.extraLocked)
 	fx := c.effectsLocked()
 	fx.lanes = [2]laneWake{} // the result says what stands ready
 	c.mu.Unlock()
@@ -132,12 +153,13 @@ func (c *Connection) Pull(lane *wire.Lane, batch *wire.Batch, quantum int) bool 
 	return more
 }
 
-// completeLocked follows a frame that is sent. An Open says who the client is.
-func (c *Connection) completeLocked(f ordering.Frame, out *holdfastv1.Frame) {
+// extraLocked follows a frame that is sent. An Open says who the client is.
+func (c *Connection) extraLocked(f ordering.Frame) (x wire.Extra) {
 	if f.Consumed > 0 {
 		c.owing = false
 	}
-	if open := out.GetOpen(); open != nil {
-		open.ClientIngress, open.ClientAddress = c.ClientIngress, c.ClientAddress
+	if f.Kind == ordering.Open {
+		x.ClientIngress, x.ClientAddress = c.ClientIngress, c.ClientAddress
 	}
+	return x
 }

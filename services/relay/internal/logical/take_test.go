@@ -12,6 +12,7 @@ import (
 	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
 	"github.com/holdfast/holdfast/pkg/ordering"
 	"github.com/holdfast/holdfast/pkg/wire"
+	"github.com/holdfast/holdfast/pkg/wire/wiretest"
 	"github.com/holdfast/holdfast/services/relay/internal/placement"
 	"github.com/holdfast/holdfast/services/relay/internal/serverconn"
 )
@@ -162,7 +163,7 @@ func TestReceiptIsDueAtHalfTheWindow(t *testing.T) {
 				sent := make(chan time.Duration, 10)
 				began := time.Now()
 				r := settledOn(t, wire.NewWriter(1, time.Hour, func(b *wire.Batch) error {
-					for _, f := range b.Frames() {
+					for _, f := range wiretest.Frames(t, b) {
 						if f.GetReceipt() != nil {
 							sent <- time.Since(began)
 						}

@@ -23,7 +23,7 @@ type handoff struct {
 
 func testHandoff(t *testing.T, handler appserver.Handler, run func(t *testing.T, h *handoff)) {
 	synctest.Test(t, func(t *testing.T) {
-		h := &handoff{harness: newHarness(t, nil), tap: newTap()}
+		h := &handoff{harness: newHarness(t, nil), tap: newTap(t)}
 		defer h.stop()
 		_, stopA := h.appServer("app-1", handler, []string{"a", "b"}, h.tap.option())
 		defer stopA()

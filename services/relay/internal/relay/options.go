@@ -14,15 +14,30 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/experimental"
 	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/status"
 
 	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
+	"github.com/holdfast/holdfast/pkg/wire"
 )
 
-// serverOptions returns what both listeners have in common. Calls of operators are logged; the long streams of
-// clients and app servers log for themselves what happens to them, and no span lives as long as they do.
-func serverOptions(log *slog.Logger, meters metric.MeterProvider) []grpc.ServerOption {
+// applicationOptions are for the listener of clients and app servers. Their long streams log and count for themselves what
+// happens to them: no span lives as long as they do, and no handler looks at each message.
+func applicationOptions(log *slog.Logger) []grpc.ServerOption {
+	return append(serverOptions(log), grpc.ForceServerCodecV2(wire.Codec{}), experimental.BufferPool(wire.BufferPool))
+}
+
+// operatorOptions are for the admin listener.
+func operatorOptions(log *slog.Logger, meters metric.MeterProvider) []grpc.ServerOption {
+	return append(serverOptions(log), grpc.StatsHandler(otelgrpc.NewServerHandler(
+		otelgrpc.WithMeterProvider(meters),
+		otelgrpc.WithFilter(func(info *stats.RPCTagInfo) bool { return !strings.HasSuffix(info.FullMethodName, "/WatchEvents") }),
+	)))
+}
+
+// serverOptions returns what both listeners have in common. Calls of operators are logged.
+func serverOptions(log *slog.Logger) []grpc.ServerOption {
 	calls := logging.LoggerFunc(func(ctx context.Context, level logging.Level, msg string, fields ...any) {
 		log.Log(ctx, slog.Level(level), msg, fields...)
 	})
@@ -43,12 +58,5 @@ func serverOptions(log *slog.Logger, meters metric.MeterProvider) []grpc.ServerO
 			selector.StreamServerInterceptor(logging.StreamServerInterceptor(calls, events), isAdmin),
 			recovery.StreamServerInterceptor(recovered),
 		),
-		grpc.StatsHandler(otelgrpc.NewServerHandler(
-			otelgrpc.WithMeterProvider(meters),
-			otelgrpc.WithFilter(func(info *stats.RPCTagInfo) bool {
-				return !strings.HasSuffix(info.FullMethodName, "/Attach") && !strings.HasSuffix(info.FullMethodName, "/Connect") &&
-					!strings.HasSuffix(info.FullMethodName, "/WatchEvents")
-			}),
-		)),
 	}
 }

@@ -73,7 +73,7 @@ func New(cfg *config.Config, log *slog.Logger, meters metric.MeterProvider) (*Re
 		MaxMessageBytes: cfg.MaxMessageBytes, HeartbeatInterval: cfg.HeartbeatInterval,
 	}, r.registry, identifier, counters, log)
 
-	options := append(serverOptions(log, meters), grpc.MaxRecvMsgSize(cfg.MaxMessageBytes+messageOverhead),
+	options := append(applicationOptions(log), grpc.MaxRecvMsgSize(cfg.MaxMessageBytes+messageOverhead),
 		grpc.StaticStreamWindowSize(streamWindow), grpc.StaticConnWindowSize(connWindow))
 	r.application = grpc.NewServer(options...)
 	holdfastv1.RegisterClientConnectionServiceServer(r.application, r.clients)
@@ -81,7 +81,7 @@ func New(cfg *config.Config, log *slog.Logger, meters metric.MeterProvider) (*Re
 	healthv1.RegisterHealthServer(r.application, r.health)
 	reflection.Register(r.application)
 
-	r.operators = grpc.NewServer(serverOptions(log, meters)...)
+	r.operators = grpc.NewServer(operatorOptions(log, meters)...)
 	holdfastv1.RegisterAdminServiceServer(r.operators,
 		admin.New(r.registry, r.evacuator, events, cfg.ReloadDeadline, r.stopping))
 	healthv1.RegisterHealthServer(r.operators, r.health)

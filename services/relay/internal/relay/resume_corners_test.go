@@ -14,7 +14,6 @@ import (
 
 	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
 	"github.com/holdfast/holdfast/pkg/appserver"
-	"github.com/holdfast/holdfast/pkg/wire"
 	"github.com/holdfast/holdfast/services/relay/internal/config"
 )
 
@@ -172,7 +171,9 @@ func TestAnotherProcessUnderTheSameInstanceID(t *testing.T) {
 		lost := time.Now()
 		other := s.livePeer("peer", "peer-1", 8, func(p *livePeer, f *holdfastv1.Frame) {
 			if f.GetMigrate() != nil {
-				p.frames(wire.UnknownConnection(f))
+				p.frames(&holdfastv1.Frame{ConnectionId: f.GetConnectionId(), Epoch: f.GetEpoch(), Body: &holdfastv1.Frame_Close{
+					Close: &holdfastv1.CloseConnectionMessage{Reason: holdfastv1.CloseReason_CLOSE_REASON_UNKNOWN_CONNECTION},
+				}})
 			}
 		})
 		_, err := client.Recv()
@@ -317,6 +318,29 @@ func TestMovedAgainAndAgainToAPathThatDoesNotAnswer(t *testing.T) {
 		time.Sleep(14 * time.Second) // nothing is heard from the target in that time
 		if tries := strings.Count(target.log(), "migrate"); tries > 1 {
 			t.Errorf("%d handoffs to it were tried in 14 s: %s", tries, target.log())
+		}
+	})
+}
+
+// Paths that break one after the other before they answer say nothing of the app server: the connection is kept for as long as
+// new ones come.
+func TestPathsThatBreakBeforeTheyAnswer(t *testing.T) {
+	onStage(t, nil, func(t *testing.T, s *stage) {
+		p := s.livePeer("peer", "peer-1", 7, confirms)
+		s.visitor()
+		for range 20 { // 80 s, more than the park time
+			next := s.livePeer("peer", "peer-1", 7, nil)
+			_ = p.stream.CloseSend()
+			<-p.over
+			time.Sleep(4 * time.Second) // less than the migration timeout
+			p = next
+		}
+		s.livePeer("peer", "peer-1", 7, answers(0, 0))
+		_ = p.stream.CloseSend()
+		<-p.over
+		time.Sleep(time.Second)
+		if closed, resumed := s.counter("holdfast.relay.connections.closed", "SERVER_LOST"), s.counter("holdfast.relay.moves", "resumed"); closed != 0 || resumed != 1 {
+			t.Errorf("%d connections were closed and %d resumed", closed, resumed)
 		}
 	})
 }

@@ -52,7 +52,7 @@ func onStage(t *testing.T, change func(*config.Config), run func(t *testing.T, s
 // server runs an app server with a server connection through each ingress, under a tap, and waits until it is attached.
 func (s *stage) server(id string, handler appserver.Handler, ingresses ...string) (t *tap, stop func()) {
 	s.t.Helper()
-	t = newTap()
+	t = newTap(s.t)
 	_, stop = s.appServer(id, handler, ingresses, t.option())
 	s.t.Cleanup(stop)
 	synctest.Wait()

@@ -5,16 +5,20 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"testing"
 	"testing/synctest"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 
 	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
+	"github.com/holdfast/holdfast/pkg/wire"
+	"github.com/holdfast/holdfast/pkg/wire/wiretest"
 )
 
 // tap stands in the server connections of an app server: it notes the frames and can hold a direction of one of them.
 type tap struct {
+	t     testing.TB
 	mu    sync.Mutex
 	notes []string
 	// gates hold back what passes, by ingress and direction.
@@ -23,8 +27,8 @@ type tap struct {
 	cuts map[string]context.CancelFunc
 }
 
-func newTap() *tap {
-	return &tap{gates: make(map[string]chan struct{}), cuts: make(map[string]context.CancelFunc)}
+func newTap(t testing.TB) *tap {
+	return &tap{t: t, gates: make(map[string]chan struct{}), cuts: make(map[string]context.CancelFunc)}
 }
 
 // cut cuts the newest server connection through the ingress and waits until both sides know.
@@ -137,25 +141,27 @@ type tappedStream struct {
 }
 
 func (s *tappedStream) SendMsg(m any) error {
-	request, ok := m.(*holdfastv1.AttachRequest)
-	if ok {
-		if err := s.tap.pass(s.Context(), s.ingress, "out"); err != nil {
-			return err
-		}
-		s.tap.note(s.ingress, ">", request.GetFrames())
+	if err := s.tap.pass(s.Context(), s.ingress, "out"); err != nil {
+		return err
+	}
+	if batch, ok := m.(*wire.Batch); ok {
+		s.tap.note(s.ingress, ">", wiretest.Frames(s.tap.t, batch))
 	}
 	return s.ClientStream.SendMsg(m)
 }
 
 func (s *tappedStream) RecvMsg(m any) error {
 	err := s.ClientStream.RecvMsg(m)
-	if response, ok := m.(*holdfastv1.AttachResponse); ok && err == nil {
-		if err := s.tap.pass(s.Context(), s.ingress, "in"); err != nil {
-			return err
-		}
-		s.tap.note(s.ingress, "<", response.GetFrames())
+	if err != nil {
+		return err
 	}
-	return err
+	if err := s.tap.pass(s.Context(), s.ingress, "in"); err != nil {
+		return err
+	}
+	if received, ok := m.(*wire.Received); ok {
+		s.tap.note(s.ingress, "<", wiretest.Received(s.tap.t, received))
+	}
+	return nil
 }
 
 func (t *tap) isHeld(ingress, direction string) bool {

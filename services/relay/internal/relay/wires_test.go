@@ -14,6 +14,7 @@ import (
 
 	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
 	"github.com/holdfast/holdfast/pkg/appserver"
+	"github.com/holdfast/holdfast/pkg/wire"
 )
 
 // wires are the server connections of an app server, by ingress, for a test to cut, or to say on them that they drain.
@@ -107,9 +108,8 @@ type wiredStream struct {
 }
 
 func (w *wiredStream) SendMsg(m any) error {
-	if request, ok := m.(*holdfastv1.AttachRequest); ok && request.GetHandshake() == nil && w.wires.takeDraining(w.ingress) {
-		request.Draining = &holdfastv1.DrainingMessage{Detail: "injected"}
-		defer func() { request.Draining = nil }()
+	if batch, ok := m.(*wire.Batch); ok && w.wires.takeDraining(w.ingress) {
+		batch.Draining = &holdfastv1.DrainingMessage{Detail: "injected"}
 	}
 	return w.ClientStream.SendMsg(m)
 }
@@ -127,7 +127,7 @@ func (s *stage) wiredServer(id string, handler appserver.Handler, ingresses ...s
 // heldServer is server with its wires in hand beside the tap.
 func (s *stage) heldServer(id string, handler appserver.Handler, ingresses ...string) (*tap, *wires) {
 	s.t.Helper()
-	t, w := newTap(), newWires()
+	t, w := newTap(s.t), newWires()
 	_, stop := s.appServer(id, handler, ingresses, t.option(), w.option())
 	s.t.Cleanup(stop)
 	synctest.Wait()

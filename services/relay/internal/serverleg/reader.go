@@ -13,30 +13,46 @@ import (
 
 // read takes what the app server sends until the stream ends. It returns nil when the app server ended it.
 func (s *Service) read(st stream, conn *serverconn.Conn) error {
+	var m wire.Received
+	defer m.Release()
+	var f wire.Frame
 	for {
-		m, err := st.Recv()
+		err := st.RecvMsg(&m)
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
+		if err == nil {
+			err = s.received(conn, &m, &f)
+		} else {
+			err = s.recvError(err)
+		}
 		if err != nil {
-			return s.breach(conn, s.recvError(err))
+			return s.breach(conn, err)
 		}
-		conn.Writer.Heard()
-		if m.GetHandshake() != nil {
-			return s.breach(conn, wire.Errorf(holdfastv1.ErrorReason_ERROR_REASON_HANDSHAKE_REPEATED,
-				"server connection %s: a second handshake", conn.ID))
+		m.Release()
+	}
+}
+
+// received takes one message; f is room for a frame.
+func (s *Service) received(conn *serverconn.Conn, m *wire.Received, f *wire.Frame) error {
+	conn.Writer.Heard()
+	if m.Handshake {
+		return wire.Errorf(holdfastv1.ErrorReason_ERROR_REASON_HANDSHAKE_REPEATED, "server connection %s: a second handshake", conn.ID)
+	}
+	conn.Writer.Ping(m.Ping)
+	s.counters.FramesIn(m.Frames())
+	for i := range m.Frames() {
+		if err := m.Frame(i, f); err != nil {
+			return wire.Errorf(holdfastv1.ErrorReason_ERROR_REASON_MALFORMED_FRAME, "%v", err)
 		}
-		conn.Writer.Ping(m.GetPing())
-		s.counters.FramesIn(len(m.GetFrames()))
-		for _, f := range m.GetFrames() {
-			if err := s.frame(conn, f); err != nil {
-				return s.breach(conn, err)
-			}
-		}
-		if d := m.GetDraining(); d != nil {
-			s.registry.Draining(conn, d.GetDetail())
+		if err := s.frame(conn, f); err != nil {
+			return err
 		}
 	}
+	if m.Draining != nil {
+		s.registry.Draining(conn, m.Draining.GetDetail())
+	}
+	return nil
 }
 
 // breach counts and logs what ends the server connection, when it is the app server's fault.
@@ -50,36 +66,32 @@ func (s *Service) breach(conn *serverconn.Conn, err error) error {
 
 // frame hands a frame to its connection. Its error ends the server connection; what concerns one logical
 // connection only ends that.
-func (s *Service) frame(conn *serverconn.Conn, f *holdfastv1.Frame) error {
-	if f.GetConnectionId() == 0 {
+func (s *Service) frame(conn *serverconn.Conn, f *wire.Frame) error {
+	if f.Connection == 0 {
 		return wire.Errorf(holdfastv1.ErrorReason_ERROR_REASON_MALFORMED_FRAME, "a frame has no connection_id")
 	}
-	if r := f.GetReject(); r != nil {
+	if r := f.Rare.GetReject(); r != nil {
 		s.log.Warn("the app server dropped a frame of ours", "server_connection", conn.ID,
-			"connection", wire.FormatID(f.GetConnectionId()), "reason", r.GetReason(), "detail", r.GetDetail())
+			"connection", wire.FormatID(f.Connection), "reason", r.GetReason(), "detail", r.GetDetail())
 		return nil
 	}
-	decoded, err := wire.Decode(f)
-	if err != nil {
-		return wire.Errorf(holdfastv1.ErrorReason_ERROR_REASON_MALFORMED_FRAME, "%v", err)
-	}
-	c := s.registry.Connection(f.GetConnectionId())
+	c := s.registry.Connection(f.Connection)
 	// A connection belongs to one process: to another it is as unknown as one that does not exist.
 	if c == nil || c.Instance != conn.Instance {
 		s.unknown(conn, f)
 		return nil
 	}
-	if m := f.GetClose(); m != nil && m.GetSeq() == 0 {
-		c.PeerDoesNotKnow(m)
+	if gone := f.GoneAtOnce(); gone != nil {
+		c.PeerDoesNotKnow(gone)
 		return nil
 	}
-	if len(decoded.Message.Payload) > s.config.MaxMessageBytes {
+	if m := f.Step.Message; len(m.Payload) > s.config.MaxMessageBytes {
 		c.Refuse(conn, holdfastv1.CloseReason_CLOSE_REASON_MESSAGE_TOO_LARGE, fmt.Sprintf(
-			"message %d has %d bytes; the limit is %d", decoded.Seq, len(decoded.Message.Payload), s.config.MaxMessageBytes))
+			"message %d has %d bytes; the limit is %d", f.Step.Seq, len(m.Payload), s.config.MaxMessageBytes))
 		s.connectionError(conn, c.ID, "MESSAGE_TOO_LARGE", nil)
 		return nil
 	}
-	if err := c.Receive(conn, f, decoded); err != nil {
+	if err := c.Receive(conn, f); err != nil {
 		s.connectionError(conn, c.ID, ruleOf(err), err)
 	}
 	return nil
@@ -100,10 +112,10 @@ func (s *Service) connectionError(conn *serverconn.Conn, id uint64, reason strin
 }
 
 // unknown answers a frame for a connection that is not there.
-func (s *Service) unknown(conn *serverconn.Conn, f *holdfastv1.Frame) {
+func (s *Service) unknown(conn *serverconn.Conn, f *wire.Frame) {
 	s.counters.Dropped("UnknownConnection")
-	if wire.WantsAnswer(f) && conn.Writer.Reply(wire.UnknownConnection(f)) && conn.FirstUnknown() {
+	if f.WantsAnswer() && conn.Writer.Reply(f.UnknownConnection()) && conn.FirstUnknown() {
 		s.log.Warn("a frame is for an unknown connection; further ones are only counted", "server_connection", conn.ID,
-			"connection", wire.FormatID(f.GetConnectionId()))
+			"connection", wire.FormatID(f.Connection))
 	}
 }

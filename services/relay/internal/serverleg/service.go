@@ -162,14 +162,11 @@ func invalid(field, problem string) error {
 	return wire.Errorf(holdfastv1.ErrorReason_ERROR_REASON_INVALID_FIELD, "%s %s", field, problem)
 }
 
-// sender returns how the writer of the stream sends a batch. The message is reused: grpc has encoded it when
-// Send returns.
+// sender returns how the writer of the stream sends a batch.
 func (s *Service) sender(st stream) func(*wire.Batch) error {
-	response := &holdfastv1.AttachResponse{}
 	return func(b *wire.Batch) error {
-		response.Frames, response.Ping, response.Draining = b.Frames(), b.Ping, b.Draining
-		s.counters.FramesOut(len(response.GetFrames()))
-		return st.Send(response)
+		s.counters.FramesOut(b.Frames())
+		return st.SendMsg(b)
 	}
 }
 
