@@ -29,6 +29,7 @@ type Config struct {
 	SlowClientTimeout time.Duration `default:"30s" help:"After what time a client that takes none of the messages for it is closed, 100ms to 1h."`
 	ReloadDeadline    time.Duration `default:"10m" help:"After what time an ingress under reload returns to service by itself, 1s to 24h."`
 	ShutdownGrace     time.Duration `default:"10s" help:"For how long streams may take to end at shutdown, 0s to 10m."`
+	Pprof             bool          `help:"Serve the profiles of the Go runtime on the admin listener, under /debug/pprof/."`
 	LogFormat         string        `default:"text" help:"Form of log lines: text or json." enum:"text,json"`
 	LogLevel          slog.Level    `default:"info" help:"Least level that is logged: debug, info, warn or error."`
 

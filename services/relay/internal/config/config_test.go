@@ -89,6 +89,7 @@ var settings = []struct {
 	},
 	{"reload-deadline", []string{"1s", "24h"}, func(c *Config) any { return c.ReloadDeadline }, []any{time.Second, 24 * time.Hour}},
 	{"shutdown-grace", []string{"0s", "10m"}, func(c *Config) any { return c.ShutdownGrace }, []any{time.Duration(0), 10 * time.Minute}},
+	{"pprof", []string{"true", "false"}, func(c *Config) any { return c.Pprof }, []any{true, false}},
 	{"log-format", []string{"text", "json"}, func(c *Config) any { return c.LogFormat }, []any{"text", "json"}},
 	{
 		"log-level",

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors"
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/logging"
@@ -21,6 +22,10 @@ import (
 	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
 	"github.com/holdfast/holdfast/pkg/wire"
 )
+
+// connectionTimeout is for how long a connection may take to say that it speaks HTTP/2. A shutdown waits for one that says
+// nothing for as long.
+const connectionTimeout = 5 * time.Second
 
 // applicationOptions are for the listener of clients and app servers. Their long streams log and count for themselves what
 // happens to them: no span lives as long as they do, and no handler looks at each message.
@@ -50,6 +55,7 @@ func serverOptions(log *slog.Logger) []grpc.ServerOption {
 		return c.Service == holdfastv1.AdminService_ServiceDesc.ServiceName
 	})
 	return []grpc.ServerOption{
+		grpc.ConnectionTimeout(connectionTimeout),
 		grpc.ChainUnaryInterceptor(
 			selector.UnaryServerInterceptor(logging.UnaryServerInterceptor(calls, events), isAdmin),
 			recovery.UnaryServerInterceptor(recovered),

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"sync"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 
 	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
 	"github.com/holdfast/holdfast/services/relay/internal/admin"
+	"github.com/holdfast/holdfast/services/relay/internal/adminport"
 	"github.com/holdfast/holdfast/services/relay/internal/clientleg"
 	"github.com/holdfast/holdfast/services/relay/internal/config"
 	"github.com/holdfast/holdfast/services/relay/internal/evacuation"
@@ -39,6 +41,9 @@ const (
 	streamWindow = 256 << 10
 	connWindow   = 1 << 20
 )
+
+// headerTimeout is for how long the head of an HTTP request may take.
+const headerTimeout = 10 * time.Second
 
 // Relay is one relay.
 type Relay struct {
@@ -121,6 +126,14 @@ func (r *Relay) Serve(ctx context.Context, application, operators net.Listener) 
 	care.Go(func() { r.evacuator.Run(caring) })
 	care.Go(func() { r.clients.CloseSlow(caring, r.config.SlowClientTimeout) })
 	serve(r.application, application)
+	if r.config.Pprof {
+		rpc, profiles := adminport.Split(operators)
+		defer rpc.Wait()
+		web := &http.Server{Handler: adminport.Profiles(), ReadHeaderTimeout: headerTimeout}
+		defer func() { _ = web.Close() }()
+		wg.Go(func() { _ = web.Serve(profiles) }) // ends with the gRPC server's listener
+		operators = rpc
+	}
 	serve(r.operators, operators)
 
 	var err error
