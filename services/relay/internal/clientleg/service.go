@@ -35,6 +35,7 @@ type Service struct {
 	log        *slog.Logger
 	// loops waits for the readers and writers of streams, each of which ends when its stream does.
 	loops sync.WaitGroup
+	clock *clock
 
 	mu sync.Mutex
 	// served are the connections whose client's stream lives, under mu. One that has ended for the app server is among them
@@ -45,7 +46,7 @@ type Service struct {
 // New returns the service. MaxMessage is the largest payload of one message, in bytes.
 func New(maxMessage int, r *registry.Registry, id *ingress.Identifier, c *telemetry.Counters, log *slog.Logger) *Service {
 	return &Service{
-		maxMessage: maxMessage, registry: r, identifier: id, counters: c, log: log, served: make(map[*logical.Connection]struct{}),
+		maxMessage: maxMessage, registry: r, identifier: id, counters: c, log: log, clock: newClock(), served: make(map[*logical.Connection]struct{}),
 	}
 }
 
@@ -81,10 +82,7 @@ func (s *Service) Connect(st stream) error {
 	defer cancel(nil)
 	batches := first.hello.GetBatches() // before the reader takes it over
 	s.loops.Go(func() { s.read(ctx, cancel, st, conn, first) })
-	w := writer{stream: st, conn: conn, batches: batches}
-	written := make(chan error, 1)
-	s.loops.Go(func() { written <- w.run(ctx) })
-	err = outcome(ctx, conn, written)
+	err = s.write(ctx, &writer{stream: st, conn: conn, clock: s.clock, batches: batches})
 	conn.ClientGone("the client's stream ended")
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return status.FromContextError(err).Err()
@@ -107,26 +105,46 @@ func (s *Service) end(conn *logical.Connection) {
 // flushTime is for how long a client that takes nothing may hold up the end of its connection.
 const flushTime = time.Second
 
-// outcome waits for the end of the connection, or of the stream. A writer that is blocked in a send does not hold it up:
+// write runs the writer while there is something to write, and returns the status for the client when the connection or the
+// stream ends: an idle client costs no goroutine for its writer. A writer that is blocked in a send does not hold up the end:
 // the stream ends with this, and with it the send.
-func outcome(ctx context.Context, conn *logical.Connection, written <-chan error) error {
-	select {
-	case err := <-written:
-		return err
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-conn.Over():
+func (s *Service) write(ctx context.Context, w *writer) error {
+	written := make(chan error, 1)
+	running := false
+	start := func() {
+		running = true
+		s.loops.Go(func() { written <- w.run(ctx) })
 	}
-	flush := time.NewTimer(flushTime)
-	defer flush.Stop()
-	select {
-	case err := <-written:
-		return err
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-flush.C:
-		closure := conn.Closure()
-		return wire.CloseStatus(closure.Reason, closure.Detail)
+	over, flushed := w.conn.Over(), (<-chan time.Time)(nil)
+	for {
+		wake := w.conn.ToClient()
+		if running {
+			wake = nil
+		}
+		select {
+		case <-wake:
+			start()
+		case err := <-written:
+			if !errors.Is(err, logical.ErrIdle) {
+				return err
+			}
+			if running = false; over == nil {
+				start() // the end came when it had just given up
+			}
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-over:
+			over = nil
+			flush := time.NewTimer(flushTime)
+			defer flush.Stop()
+			flushed = flush.C
+			if !running {
+				start() // for what came before the end
+			}
+		case <-flushed:
+			closure := w.conn.Closure()
+			return wire.CloseStatus(closure.Reason, closure.Detail)
+		}
 	}
 }
 

@@ -11,8 +11,12 @@ import (
 	"github.com/holdfast/holdfast/services/relay/internal/logical"
 )
 
-// looks is how often a client that takes nothing is looked at before it is closed.
-const looks = 8
+const (
+	// looks is how often a client that takes nothing is looked at before it is closed.
+	looks = 8
+	// idleTick is how often writers look whether they have had anything to write.
+	idleTick = 5 * time.Second
+)
 
 // blocked is a client that was found taking nothing.
 type blocked struct {
@@ -20,16 +24,20 @@ type blocked struct {
 	taken uint64
 }
 
-// CloseSlow closes clients that take none of the messages for them for the timeout, until the context ends. What such a
-// client holds up is its own sender only; closing it frees what is retained for it.
-func (s *Service) CloseSlow(ctx context.Context, timeout time.Duration) {
+// Care closes clients that take none of the messages for them for the timeout, until the context ends, and ends the writers of
+// idle ones. What a slow client holds up is its own sender only; closing it frees what is retained for it.
+func (s *Service) Care(ctx context.Context, timeout time.Duration) {
 	ticker := time.NewTicker(timeout / looks)
 	defer ticker.Stop()
+	idle := time.NewTicker(idleTick)
+	defer idle.Stop()
 	found := make(map[*logical.Connection]blocked)
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-idle.C:
+			s.clock.tick()
 		case now := <-ticker.C:
 			found = s.closeSlow(found, now, timeout)
 		}

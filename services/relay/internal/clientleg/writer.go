@@ -2,6 +2,7 @@ package clientleg
 
 import (
 	"context"
+	"errors"
 
 	"github.com/holdfast/holdfast/pkg/ordering"
 	"github.com/holdfast/holdfast/pkg/wire"
@@ -13,6 +14,7 @@ import (
 type writer struct {
 	stream  stream
 	conn    *logical.Connection
+	clock   *clock
 	batches bool
 
 	// Reused from one response to the next: grpc has encoded a message when Send returns.
@@ -20,17 +22,23 @@ type writer struct {
 	response response
 }
 
-// run writes until the connection or the stream ends, and returns the status for the client.
+// run writes until the connection or the stream ends, and returns the status for the client; or until nothing was to be
+// written from one tick to the next, and returns logical.ErrIdle: then it may be run again.
 func (w *writer) run(ctx context.Context) error {
+	tick, busy := w.clock.next(), true
 	for {
-		taken, closure, err := w.conn.Take(ctx, w.taken[:0])
+		taken, closure, err := w.conn.Take(ctx, tick, w.taken[:0])
+		if errors.Is(err, logical.ErrIdle) && busy {
+			tick, busy = w.clock.next(), false
+			continue
+		}
 		if err != nil {
 			return err
 		}
 		if closure != nil {
 			return wire.CloseStatus(closure.Reason, closure.Detail)
 		}
-		w.taken = taken
+		w.taken, busy = taken, true
 		if err := w.send(taken); err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package logical
 
 import (
 	"context"
+	"errors"
 
 	"github.com/holdfast/holdfast/pkg/ordering"
 	"github.com/holdfast/holdfast/services/relay/internal/placement"
@@ -14,10 +15,17 @@ const (
 	takeBytes    = 24 << 10
 )
 
-// Take appends to into the next messages for the client, in order, and blocks until there is one. When the
-// connection has ended it returns the reason instead, after all messages that came before the end. It is called
-// by the client's writer only, which frees the payloads when it has sent them.
-func (c *Connection) Take(ctx context.Context, into []ordering.Message) ([]ordering.Message, *Closure, error) {
+// ErrIdle is returned by Take when it was told to stop waiting.
+var ErrIdle = errors.New("nothing came for the client")
+
+// ToClient wakes whoever waits for something for the client: the writer in Take, or its owner when there is no writer. A wake
+// may be for nothing.
+func (c *Connection) ToClient() <-chan struct{} { return c.toClient }
+
+// Take appends to into the next messages for the client, in order, and blocks until there is one, or with ErrIdle until idle
+// is closed. When the connection has ended it returns the reason instead, after all messages that came before the end. It is
+// called by the client's writer only, which frees the payloads when it has sent them.
+func (c *Connection) Take(ctx context.Context, idle <-chan struct{}, into []ordering.Message) ([]ordering.Message, *Closure, error) {
 	for {
 		into, closure := c.tryTake(into)
 		if len(into) > 0 || closure != nil {
@@ -26,6 +34,8 @@ func (c *Connection) Take(ctx context.Context, into []ordering.Message) ([]order
 		select {
 		case <-ctx.Done():
 			return into, nil, context.Cause(ctx)
+		case <-idle:
+			return into, nil, ErrIdle
 		case <-c.toClient:
 		case <-c.over:
 		}

@@ -150,7 +150,7 @@ func (r *rig) lose(detail string) {
 func (r *rig) take() ([]string, *Closure) {
 	ctx, cancel := context.WithCancel(r.t.Context())
 	cancel()
-	taken, closure, err := r.Take(ctx, nil)
+	taken, closure, err := r.Take(ctx, nil, nil)
 	if err != nil && !errors.Is(err, context.Canceled) {
 		r.t.Fatal(err)
 	}

@@ -99,7 +99,7 @@ func TestTakeWaits(t *testing.T) {
 				defer cancel()
 				result := make(chan string, 1)
 				go func() {
-					taken, closure, err := r.Take(ctx, nil)
+					taken, closure, err := r.Take(ctx, nil, nil)
 					words := fmt.Sprintf("%d messages", len(taken))
 					if closure != nil {
 						words += ", " + strings.TrimPrefix(closure.Reason.String(), "CLOSE_REASON_")

@@ -3,10 +3,12 @@ package relay
 import (
 	"context"
 	"fmt"
+	"runtime/pprof"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"google.golang.org/grpc/metadata"
 
@@ -218,4 +220,37 @@ func TestApplicationOfAClient(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The writer of an idle client ends, and another one writes what comes later, also when the connection ends meanwhile.
+func TestWriterOfAnIdleClient(t *testing.T) {
+	onStage(t, nil, func(t *testing.T, s *stage) {
+		s.server("app-1", echo, "a", "b")
+		g := s.guest("c")
+		writers := func() int {
+			synctest.Wait()
+			var b strings.Builder
+			_ = pprof.Lookup("goroutine").WriteTo(&b, 2)
+			return strings.Count(b.String(), "clientleg.(*writer).run(")
+		}
+		if n := writers(); n != 1 {
+			t.Errorf("%d writers after a message, want 1", n)
+		}
+		for range 3 {
+			time.Sleep(time.Minute)
+			if n := writers(); n != 0 {
+				t.Errorf("%d writers after a minute of silence, want none", n)
+			}
+			if err := g.exchange(5, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(time.Minute)
+		if _, err := s.admin.CloseConnection(s.ctx, &holdfastv1.CloseConnectionRequest{ConnectionId: g.id}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := g.stream.Recv(); reasonOrCode(err) != "OPERATOR" {
+			t.Errorf("the client is told %v", err)
+		}
+	})
 }

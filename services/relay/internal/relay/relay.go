@@ -124,7 +124,7 @@ func (r *Relay) Serve(ctx context.Context, application, operators net.Listener) 
 	caring, stopCaring := context.WithCancel(context.Background())
 	var care sync.WaitGroup
 	care.Go(func() { r.evacuator.Run(caring) })
-	care.Go(func() { r.clients.CloseSlow(caring, r.config.SlowClientTimeout) })
+	care.Go(func() { r.clients.Care(caring, r.config.SlowClientTimeout) })
 	serve(r.application, application)
 	if r.config.Pprof {
 		rpc, profiles := adminport.Split(operators)

@@ -1,0 +1,5 @@
+//go:build !race
+
+package appserver
+
+const raceEnabled = false

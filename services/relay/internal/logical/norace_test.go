@@ -1,0 +1,5 @@
+//go:build !race
+
+package logical
+
+const raceEnabled = false
