@@ -11,7 +11,7 @@ AGAINST ?= .git\#ref=$(shell git rev-parse -q --verify main || git rev-parse HEA
 
 .PHONY: help
 help: ## Say what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## Build relay, appserver and holdfast into bin/
@@ -54,7 +54,11 @@ explore: ## Explore deeper plans of the migration protocol than the tests do (6 
 	HOLDFAST_EXPLORE=deep go test -run '^TestExplorer$$' -count=1 -timeout 0 -parallel 1 -v ./pkg/ordering
 
 .PHONY: bench
-bench: ## Run the benchmarks
+bench: setup build ## Measure beside a bare server, nginx, haproxy and a raw TCP relay (BENCH=... for its flags)
+	bin/holdfast bench $(BENCH)
+
+.PHONY: bench-moves
+bench-moves: ## Measure 10,000 handoffs and resumes in one process, and what 100,000 connects leave behind
 	go test -run '^TestConnectsLeaveNothingBehind$$' -v -bench . -benchtime 5x -timeout 20m ./services/relay/internal/relay
 
 .PHONY: compare

@@ -38,6 +38,9 @@ type commands struct {
 	Ingress  ingressCommand  `cmd:"" help:"Run a small ingress for demonstrations and tests."`
 	Traffic  trafficCommand  `cmd:"" help:"Run clients that check every message."`
 	Demo     demoCommand     `cmd:"" help:"Start everything, reload an ingress under traffic and judge the result."`
+	Bench    benchCommand    `cmd:"" help:"Measure the relay beside what else could stand in its place."`
+
+	BenchPart benchPartCommand `cmd:"" hidden:"" help:"A server that bench starts."`
 }
 
 // environment is what a command works with.
