@@ -193,8 +193,12 @@ func (c *Connection) Send(ctx context.Context, m Message) error {
 	}
 	select {
 	case c.sending <- struct{}{}:
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	default: // another one waits for room
+		select {
+		case c.sending <- struct{}{}:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
 	}
 	defer func() { <-c.sending }()
 	for {

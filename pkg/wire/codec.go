@@ -48,7 +48,15 @@ func (Codec) Marshal(v any) (mem.BufferSlice, error) {
 	if !ok {
 		return standard.Marshal(v)
 	}
-	buffer := BufferPool.Get(m.Size())
+	size := m.Size()
+	if mem.IsBelowBufferPoolingThreshold(size) { // grpc gives such a buffer back to no pool
+		encoded, err := m.AppendTo(make([]byte, 0, size))
+		if err != nil {
+			return nil, err
+		}
+		return mem.BufferSlice{mem.SliceBuffer(encoded)}, nil
+	}
+	buffer := BufferPool.Get(size)
 	encoded, err := m.AppendTo((*buffer)[:0])
 	if err != nil {
 		BufferPool.Put(buffer)

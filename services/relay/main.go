@@ -11,6 +11,7 @@ import (
 	"github.com/alecthomas/kong"
 	"go.opentelemetry.io/otel"
 
+	"github.com/holdfast/holdfast/pkg/gcfloor"
 	"github.com/holdfast/holdfast/services/relay/internal/config"
 	"github.com/holdfast/holdfast/services/relay/internal/relay"
 )
@@ -27,6 +28,7 @@ func run() error {
 	kong.Parse(&cfg, kong.Name("relay"), kong.DefaultEnvars("HOLDFAST"), kong.UsageOnError(),
 		kong.Description("Holds client connections and moves them between the paths to their app server.\n\n"+
 			"Example: relay --listen 0.0.0.0:7400 --trusted-networks 10.0.0.0/8"))
+	gcfloor.Set(gcfloor.Default)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	r, err := relay.New(&cfg, cfg.Logger(), otel.GetMeterProvider())

@@ -84,9 +84,8 @@ type Config struct {
 	SlowDuration      time.Duration `json:"slow_duration_ns"`
 	GrowthStreams     []int         `json:"growth_streams"`
 
-	// Relay and AppServer are the paths of the programs; empty: beside the tool's own.
-	Relay     string `json:"relay_binary,omitempty"`
-	AppServer string `json:"appserver_binary,omitempty"`
+	// Relay is the path of the relay; empty: beside the tool's own.
+	Relay string `json:"relay_binary,omitempty"`
 	// Own is the path of the tool itself, which plays the echo servers; empty: the one that runs.
 	Own string `json:"-"`
 	// Keep keeps the folder with what the processes wrote.

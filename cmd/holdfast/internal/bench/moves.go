@@ -109,7 +109,7 @@ func (r *run) moveAbout(f *fleet, reloads *reloads, result *Moves) (err error) {
 // relay directly, so that a reload concerns none of them.
 func (t *theatre) buildWithIngresses(ctx context.Context) (*subject, *reloads, error) {
 	s := &subject{name: Holdfast, dial: dialPlain}
-	addresses, err := t.relay(s, 3)
+	addresses, err := t.relay(s, 2)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -122,7 +122,7 @@ func (t *theatre) buildWithIngresses(ctx context.Context) (*subject, *reloads, e
 			return nil, nil, err
 		}
 	}
-	if err := t.appServer(s, addresses[4], relays...); err != nil {
+	if err := t.appServer(s, relays...); err != nil {
 		return nil, nil, err
 	}
 	if err := ready(ctx, s); err != nil {

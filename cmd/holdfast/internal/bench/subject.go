@@ -54,7 +54,7 @@ type notInstalled struct{ program string }
 func (e *notInstalled) Error() string { return e.program + " is not installed" }
 
 // programs has the paths of the programs that the subjects need.
-type programs struct{ own, relay, appServer string }
+type programs struct{ own, relay string }
 
 // findPrograms looks for the programs of the project beside the tool's own. They are not needed for every run;
 // starting one that is missing says so.
@@ -70,12 +70,9 @@ func findPrograms(cfg *Config) (programs, error) {
 		}
 		own = path
 	}
-	p := programs{own: own, relay: cfg.Relay, appServer: cfg.AppServer}
+	p := programs{own: own, relay: cfg.Relay}
 	if p.relay == "" {
 		p.relay = filepath.Join(filepath.Dir(own), "relay")
-	}
-	if p.appServer == "" {
-		p.appServer = filepath.Join(filepath.Dir(own), "appserver")
 	}
 	return p, nil
 }
@@ -199,11 +196,10 @@ func (t *theatre) buildRaw(s *subject) error {
 
 // buildHoldfast starts a relay and an app server that is attached to it directly.
 func (t *theatre) buildHoldfast(s *subject) error {
-	addresses, err := t.relay(s, 1)
-	if err != nil {
+	if _, err := t.relay(s, 0); err != nil {
 		return err
 	}
-	return t.appServer(s, addresses[2], s.address)
+	return t.appServer(s, s.address)
 }
 
 // relay starts a relay as a part of a subject. It returns addresses: the relay's two and so many others.
@@ -219,12 +215,9 @@ func (t *theatre) relay(s *subject, others int) ([]string, error) {
 	)
 }
 
-// appServer starts an app server as a part of a subject.
-func (t *theatre) appServer(s *subject, listen string, relays ...string) error {
-	return t.run(
-		s, "appserver", t.programs.appServer, "--relays", strings.Join(relays, ","), "--listen", listen,
-		"--shutdown-grace=0s",
-	)
+// appServer starts an app server as bare as the echo server is, as a part of a subject.
+func (t *theatre) appServer(s *subject, relays ...string) error {
+	return t.run(s, "appserver", t.programs.own, "bench-part", "app", "--relays", strings.Join(relays, ","))
 }
 
 // freeAddresses returns loopback addresses that are free at the moment.

@@ -34,8 +34,7 @@ type benchCommand struct {
 	Plots string `type:"path" placeholder:"DIR" help:"Write plots as SVG there."`
 	Keep  bool   `help:"Keep what the processes write."`
 
-	RelayBinary     string `type:"path" placeholder:"FILE" help:"The relay; the one beside this program by default."`
-	AppserverBinary string `type:"path" placeholder:"FILE" help:"The app server; the one beside this program by default."`
+	RelayBinary string `type:"path" placeholder:"FILE" help:"The relay; the one beside this program by default."`
 }
 
 // Help is shown by --help.
@@ -85,7 +84,7 @@ func (c *benchCommand) config() bench.Config {
 	value(&cfg.IdleShared, c.IdleStreams)
 	value(&cfg.IdleAlone, c.IdleAloneStreams)
 	value(&cfg.MigrationStreams, c.MigrationStreams)
-	cfg.Inflight, cfg.Keep, cfg.Relay, cfg.AppServer = c.Inflight, c.Keep, c.RelayBinary, c.AppserverBinary
+	cfg.Inflight, cfg.Keep, cfg.Relay = c.Inflight, c.Keep, c.RelayBinary
 	return cfg
 }
 
@@ -124,6 +123,7 @@ func (c *benchCommand) keep(result *bench.Result) error {
 // benchPartCommand has the servers that the benchmark starts for itself.
 type benchPartCommand struct {
 	Echo     benchEcho     `cmd:"" help:"A bare gRPC echo server."`
+	App      benchApp      `cmd:"" help:"A bare app server that echoes."`
 	RawEcho  benchRawEcho  `cmd:"" help:"A raw TCP echo server."`
 	RawRelay benchRawRelay `cmd:"" help:"A raw TCP relay."`
 }
@@ -135,6 +135,15 @@ type benchEcho struct {
 // Run runs the command.
 func (c *benchEcho) Run(ctx context.Context, _ *environment) error {
 	return bench.ServeEcho(ctx, c.Listen)
+}
+
+type benchApp struct {
+	Relays []string `required:"" placeholder:"HOST:PORT" help:"Where the relay is reached."`
+}
+
+// Run runs the command.
+func (c *benchApp) Run(ctx context.Context, _ *environment) error {
+	return bench.ServeApp(ctx, c.Relays)
 }
 
 type benchRawEcho struct {

@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/reflection"
 
 	"github.com/holdfast/holdfast/pkg/appserver"
+	"github.com/holdfast/holdfast/pkg/gcfloor"
 	"github.com/holdfast/holdfast/services/appserver/internal/sample"
 )
 
@@ -32,6 +33,7 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	if err == nil {
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 		context.AfterFunc(ctx, stop)
+		gcfloor.Set(gcfloor.Default)
 		err = Run(ctx, cfg, newLogger(cfg, stderr))
 	}
 	if err != nil {
