@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -103,6 +104,7 @@ func (w *Writer) write(ctx context.Context) error {
 	timer := time.NewTimer(w.heartbeat)
 	defer timer.Stop()
 	for ctx.Err() == nil {
+		runtime.Gosched() // whoever is about to have something to send adds it to this batch
 		w.fill()
 		if w.batch.Empty() {
 			timer.Reset(time.Until(w.nextDeadline()))
