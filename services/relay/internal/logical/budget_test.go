@@ -1,6 +1,7 @@
 package logical
 
 import (
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -141,4 +142,43 @@ func TestBudgetCPU(t *testing.T) {
 	if ratio > maxCPU {
 		t.Errorf("the way through the relay costs %.2f of the generated code; the budget is %v", ratio, maxCPU)
 	}
+}
+
+// maxIdleBytes is the budget of TestBudgetIdle, in bytes a connection.
+const maxIdleBytes = 2048 // it was 1,376 when it was set
+
+// TestBudgetIdle: what the relay holds for a connection that is idle after messages each way, but for gRPC's part.
+func TestBudgetIdle(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector takes memory of its own; make test runs the budgets without it as well")
+	}
+	const n = 2000
+	loops := make([]*loop, n)
+	heap := func() uint64 {
+		runtime.GC()
+		runtime.GC() // what a pool had is gone after the second
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := heap()
+	for i := range loops {
+		loops[i] = newLoop(t, 64)
+		loops[i].fromClient(4)
+		loops[i].fromServer(4)
+	}
+	// What belongs to the test, and to the server connections that it makes for each connection, does not count.
+	connections := make([]*Connection, n)
+	for i, l := range loops {
+		connections[i] = l.Connection
+		l.Connection.observer, l.Connection.uses, l.Connection.last = nil, nil, nil
+		loops[i] = nil
+	}
+	after := heap()
+	each := (after - min(before, after)) / n
+	t.Logf("%d bytes a connection", each)
+	if each > maxIdleBytes {
+		t.Errorf("%d bytes a connection; the budget is %d", each, maxIdleBytes)
+	}
+	runtime.KeepAlive(connections)
 }

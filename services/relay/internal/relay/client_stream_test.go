@@ -254,3 +254,29 @@ func TestWriterOfAnIdleClient(t *testing.T) {
 		}
 	})
 }
+
+// TestBudgetIdleGoroutines: an idle client has the goroutine that gRPC gives its stream and the reader's, and no other.
+func TestBudgetIdleGoroutines(t *testing.T) {
+	onStage(t, nil, func(t *testing.T, s *stage) {
+		const n, budget = 50, 2
+		s.server("app-1", echo, "a", "b")
+		for range n {
+			s.guest("c")
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		var all strings.Builder
+		if err := pprof.Lookup("goroutine").WriteTo(&all, 2); err != nil {
+			t.Fatal(err)
+		}
+		served := 0
+		for stack := range strings.SplitSeq(all.String(), "\n\n") {
+			if strings.Contains(stack, "clientleg.(*Service)") && !strings.Contains(stack, "clientleg.(*Service).Care(") {
+				served++
+			}
+		}
+		if served != budget*n {
+			t.Errorf("%d goroutines for %d idle clients; the budget is %d for each", served, n, budget)
+		}
+	})
+}
