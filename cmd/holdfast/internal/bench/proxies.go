@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"text/template"
+
+	"github.com/holdfast/holdfast/cmd/holdfast/internal/process"
 )
 
 // The proxies are set up as well as a plain configuration allows: nothing that this load needs is left at a limit.
@@ -90,7 +92,7 @@ func (t *theatre) proxy(s *subject, configuration *template.Template) (path stri
 	if err != nil {
 		return "", err
 	}
-	addresses, err := freeAddresses(1)
+	addresses, err := process.FreeAddresses(1)
 	if err != nil {
 		return "", err
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -174,7 +173,7 @@ func (t *theatre) buildDirect(s *subject) error {
 
 // echo starts an echo server as a part of a subject and returns its address.
 func (t *theatre) echo(s *subject) (string, error) {
-	addresses, err := freeAddresses(1)
+	addresses, err := process.FreeAddresses(1)
 	if err != nil {
 		return "", err
 	}
@@ -183,7 +182,7 @@ func (t *theatre) echo(s *subject) (string, error) {
 
 // buildRaw starts the raw relay and the raw echo server behind it.
 func (t *theatre) buildRaw(s *subject) error {
-	addresses, err := freeAddresses(2)
+	addresses, err := process.FreeAddresses(2)
 	if err != nil {
 		return err
 	}
@@ -204,7 +203,7 @@ func (t *theatre) buildHoldfast(s *subject) error {
 
 // relay starts a relay as a part of a subject. It returns addresses: the relay's two and so many others.
 func (t *theatre) relay(s *subject, others int) ([]string, error) {
-	addresses, err := freeAddresses(2 + others)
+	addresses, err := process.FreeAddresses(2 + others)
 	if err != nil {
 		return nil, err
 	}
@@ -218,20 +217,4 @@ func (t *theatre) relay(s *subject, others int) ([]string, error) {
 // appServer starts an app server as bare as the echo server is, as a part of a subject.
 func (t *theatre) appServer(s *subject, relays ...string) error {
 	return t.run(s, "appserver", t.programs.own, "bench-part", "app", "--relays", strings.Join(relays, ","))
-}
-
-// freeAddresses returns loopback addresses that are free at the moment.
-func freeAddresses(n int) ([]string, error) {
-	var errs []error
-	var addresses []string
-	for range n {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		defer listener.Close() // Not before all are chosen, so that they differ.
-		addresses = append(addresses, listener.Addr().String())
-	}
-	return addresses, errors.Join(errs...)
 }

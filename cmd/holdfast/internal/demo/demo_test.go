@@ -18,6 +18,8 @@ import (
 
 	"github.com/holdfast/holdfast/cmd/holdfast/internal/traffic"
 	"github.com/holdfast/holdfast/pkg/verify"
+
+	"github.com/holdfast/holdfast/cmd/holdfast/internal/process"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -188,7 +190,7 @@ func TestPoll(t *testing.T) {
 
 func TestFreeAddressesDiffer(t *testing.T) {
 	t.Parallel()
-	addresses, err := freeAddresses(20)
+	addresses, err := process.FreeAddresses(20)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,9 +2,7 @@ package demo
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net"
 	"time"
 
 	"google.golang.org/grpc"
@@ -45,7 +43,7 @@ type stage struct {
 
 // build starts the processes, each when the one that it needs serves.
 func (s *stage) build(ctx context.Context) error {
-	addresses, err := freeAddresses(6)
+	addresses, err := process.FreeAddresses(6)
 	if err != nil {
 		return err
 	}
@@ -153,20 +151,4 @@ func poll(ctx context.Context, what string, most time.Duration, there func() boo
 		}
 	}
 	return nil
-}
-
-// freeAddresses returns loopback addresses that are free at the moment.
-func freeAddresses(n int) ([]string, error) {
-	var errs []error
-	var addresses []string
-	for range n {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		defer listener.Close() // Not before all are chosen, so that they differ.
-		addresses = append(addresses, listener.Addr().String())
-	}
-	return addresses, errors.Join(errs...)
 }
