@@ -1,6 +1,7 @@
 package ordering
 
 import (
+	"bytes"
 	"errors"
 	"reflect"
 	"testing"
@@ -214,4 +215,42 @@ func TestOutboxReceiptAfterRewind(t *testing.T) {
 	if err := o.Acknowledge(2); err != nil || o.Bytes() != 0 {
 		t.Errorf("%v, %d bytes", err, o.Bytes())
 	}
+}
+
+// The payload of a message is given back once, when a receipt frees it: not when it is sent, nor when it is replayed.
+func TestOutboxGivesPayloadsBack(t *testing.T) {
+	var freed []byte
+	o := Outbox{window: 1 << 20, Freed: func(payload []byte) { freed = append(freed, payload...) }}
+	for i := range byte(4) {
+		mustPush(t, &o, small(i+1))
+	}
+	for range 3 {
+		o.Next()
+	}
+	check := func(when string, want ...byte) {
+		t.Helper()
+		if !bytes.Equal(freed, want) {
+			t.Errorf("%s: given back %v, want %v", when, freed, want)
+		}
+	}
+	check("sent")
+	for _, consumed := range []uint64{1, 1, 0} {
+		if err := o.Acknowledge(consumed); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check("the first consumed, said twice", 1)
+	if err := o.Rewind(1); err != nil {
+		t.Fatal(err)
+	}
+	o.Next()
+	check("the second replayed", 1)
+	if err := o.Acknowledge(3); err == nil {
+		t.Error("a receipt for what was not sent again is taken")
+	}
+	o.Next()
+	if err := o.Acknowledge(3); err != nil {
+		t.Fatal(err)
+	}
+	check("two more consumed", 1, 2, 3)
 }
