@@ -138,8 +138,8 @@ func (e *Evacuator) evacuate(ctx context.Context, ticks <-chan time.Time) {
 	}()
 	for waiting := e.planMoves(); len(waiting) > 0; {
 		for process, moves := range waiting {
-			rest := e.beginHandoffs(moves)
-			begun += len(moves) - len(rest)
+			n, rest := e.beginHandoffs(moves)
+			begun += n
 			if waiting[process] = rest; len(rest) == 0 {
 				delete(waiting, process)
 			}
@@ -176,21 +176,23 @@ func (e *Evacuator) planMoves() map[serverconn.Instance][]*move {
 	return moves
 }
 
-// beginHandoffs begins moves of one process until there is no place, and returns those that are left.
-func (e *Evacuator) beginHandoffs(moves []*move) []*move {
+// beginHandoffs begins moves of one process until there is no place. It returns how many it began, and those that are left.
+func (e *Evacuator) beginHandoffs(moves []*move) (begun int, left []*move) {
 	for i, m := range moves {
 		switch {
 		case !e.leaving(m.from): // the reload was cancelled
 			continue
 		case e.leaving(m.target) || m.target.Suspected(): // while the move waited for its turn
 			e.Reconsider()
-			return nil
+			return begun, nil
 		case !e.handoffs.take(m.target.Instance):
-			return moves[i:]
+			return begun, moves[i:]
 		}
-		_ = e.beginHandoff(m) // an error says that it is not movable just now
+		if e.beginHandoff(m) == nil { // else it is not movable just now
+			begun++
+		}
 	}
-	return nil
+	return begun, nil
 }
 
 func (e *Evacuator) leaving(s *serverconn.Conn) bool {

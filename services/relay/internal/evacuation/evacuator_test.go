@@ -94,6 +94,17 @@ func gone() *holdfastv1.CloseConnectionMessage {
 	return &holdfastv1.CloseConnectionMessage{Reason: holdfastv1.CloseReason_CLOSE_REASON_UNKNOWN_CONNECTION}
 }
 
+// count returns how many places are taken.
+func (p *places) count() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := 0
+	for _, taken := range p.taken {
+		n += taken
+	}
+	return n
+}
+
 func TestMoveOne(t *testing.T) {
 	for _, c := range []struct {
 		name string

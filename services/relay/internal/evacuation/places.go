@@ -41,14 +41,3 @@ func (p *places) free(process serverconn.Instance) {
 	p.mu.Unlock()
 	signal(p.freed)
 }
-
-// count returns how many places are taken.
-func (p *places) count() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	n := 0
-	for _, taken := range p.taken {
-		n += taken
-	}
-	return n
-}
