@@ -12,17 +12,18 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
 	"github.com/holdfast/holdfast/pkg/wire"
+	"github.com/holdfast/holdfast/pkg/wire/wiretest"
 )
 
 // relay is a scripted relay behind ingresses. It answers handshakes and pings; everything else a test says frame by
 // frame, so that it can also say what a relay must not.
 type relay struct {
 	t         testing.TB
+	network   *wiretest.Network
 	ingresses map[string]*ingress
 	wg        sync.WaitGroup
 	window    uint32
@@ -55,7 +56,7 @@ type attempt struct {
 }
 
 func newRelay(t testing.TB, ingresses ...string) *relay {
-	r := &relay{t: t, ingresses: make(map[string]*ingress), window: 256 << 10, largest: 1 << 20}
+	r := &relay{t: t, network: wiretest.NewNetwork(), ingresses: make(map[string]*ingress), window: 256 << 10, largest: 1 << 20}
 	for _, name := range ingresses {
 		i := &ingress{relay: r, name: name}
 		i.start()
@@ -145,7 +146,7 @@ type ingress struct {
 
 	mu sync.Mutex
 	// Guarded by mu.
-	listener *bufconn.Listener
+	listener *wiretest.Listener
 	servers  []*grpc.Server // the last one takes what is new
 	conns    []net.Conn
 	dials    int
@@ -153,7 +154,7 @@ type ingress struct {
 }
 
 func (i *ingress) start() {
-	listener, server := bufconn.Listen(256<<10), grpc.NewServer(grpc.MaxRecvMsgSize(int(i.relay.largest)+64<<10))
+	listener, server := i.relay.network.Listen(256<<10), grpc.NewServer(grpc.MaxRecvMsgSize(int(i.relay.largest)+64<<10))
 	holdfastv1.RegisterServerConnectionServiceServer(server, i)
 	i.mu.Lock()
 	i.listener, i.servers = listener, append(i.servers, server)

@@ -14,11 +14,11 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/grpc/test/bufconn"
 
 	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
 
 	"github.com/holdfast/holdfast/pkg/verify"
+	"github.com/holdfast/holdfast/pkg/wire/wiretest"
 )
 
 // message is a message in either direction; text is "" for a binary one.
@@ -182,9 +182,10 @@ func (a *application) send(m message) {
 // serve serves the relays in the bubble of the test, at the addresses that it puts into the configuration.
 func serve(t *testing.T, cfg *Config, relays ...*fakeRelay) {
 	t.Helper()
-	listeners := map[string]*bufconn.Listener{}
+	listeners := map[string]*wiretest.Listener{}
+	network := wiretest.NewNetwork()
 	for n, relay := range relays {
-		listener := bufconn.Listen(1 << 16)
+		listener := network.Listen(1 << 16)
 		server := grpc.NewServer()
 		holdfastv1.RegisterClientConnectionServiceServer(server, relay)
 		served := make(chan error, 1)

@@ -12,7 +12,8 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
-	"google.golang.org/grpc/test/bufconn"
+
+	"github.com/holdfast/holdfast/pkg/wire/wiretest"
 )
 
 const (
@@ -72,7 +73,7 @@ func TestHealth(t *testing.T) {
 // dialHealth starts the health server in the bubble of the test and connects to it.
 func dialHealth(t *testing.T, stopping context.Context, attached *atomic.Int64) grpc_health_v1.HealthClient {
 	t.Helper()
-	listener := bufconn.Listen(1 << 16)
+	listener := wiretest.NewNetwork().Listen(1 << 16)
 	s := newHealthServer(stopping, func() int { return int(attached.Load()) })
 	served := make(chan error, 1)
 	go func() { served <- serve(s, listener) }()

@@ -16,10 +16,10 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/test/bufconn"
 
 	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
 	"github.com/holdfast/holdfast/pkg/appserver"
+	"github.com/holdfast/holdfast/pkg/wire/wiretest"
 	"github.com/holdfast/holdfast/services/relay/internal/config"
 )
 
@@ -46,10 +46,14 @@ type listener struct {
 	dial func(context.Context) (net.Conn, error)
 }
 
-// inMemory returns a listener that works inside a synctest bubble.
-func inMemory() listener {
-	l := bufconn.Listen(256 << 10)
-	return listener{loopback{l}, l.DialContext}
+// inMemory returns two listeners that work inside a synctest bubble.
+func inMemory() (application, operators listener) {
+	network := wiretest.NewNetwork()
+	listen := func() listener {
+		l := network.Listen(256 << 10)
+		return listener{loopback{l}, l.DialContext}
+	}
+	return listen(), listen()
 }
 
 // onLoopback returns a real one.
@@ -78,7 +82,8 @@ type harness struct {
 // newHarness starts a relay on in-memory listeners.
 func newHarness(t testing.TB, change func(*config.Config), logs ...io.Writer) *harness {
 	t.Helper()
-	return startHarness(t, inMemory(), inMemory(), change, logs...)
+	application, operators := inMemory()
+	return startHarness(t, application, operators, change, logs...)
 }
 
 func startHarness(t testing.TB, application, operators listener, change func(*config.Config), logs ...io.Writer) *harness {

@@ -139,7 +139,7 @@ func TestServeEndsWhenAListenerFails(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		application, operators := inMemory(), inMemory()
+		application, operators := inMemory()
 		served := make(chan error, 1)
 		go func() { served <- r.Serve(t.Context(), application, operators) }()
 		synctest.Wait()
