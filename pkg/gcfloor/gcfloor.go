@@ -16,6 +16,9 @@ const (
 	liveHeap = "/gc/heap/live:bytes"
 	// usual is the runtime's own percentage.
 	usual = 100
+	// least is the heap, in bytes, that the runtime takes the percentage of when less is live: before the first collection
+	// nothing is.
+	least = 4 << 20
 )
 
 // Set has the process allocate at least that many bytes from one collection to the next. It does nothing when the environment
@@ -39,6 +42,5 @@ func adjust(bytes uint64) {
 
 // percent is by how much a heap with so many live bytes may grow.
 func percent(bytes, live uint64) int {
-	const most = 1 << 20
-	return int(min(max(usual, usual*bytes/max(live, 1)), most))
+	return int(max(usual, usual*bytes/max(live, least)))
 }

@@ -1,8 +1,12 @@
 package gcfloor
 
 import (
+	"os"
+	"os/exec"
 	"runtime"
 	"runtime/debug"
+	"slices"
+	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -15,7 +19,7 @@ func TestPercent(t *testing.T) {
 		floor, live uint64
 		want        int
 	}{
-		{64 << 20, 64 << 20, 100}, {64 << 20, 32 << 20, 200}, {64 << 20, 1 << 30, 100}, {64 << 20, 0, 1 << 20}, {0, 1, 100},
+		{64 << 20, 64 << 20, 100}, {64 << 20, 32 << 20, 200}, {64 << 20, 1 << 30, 100}, {64 << 20, 0, 1600}, {0, 1, 100},
 	} {
 		if got := percent(c.floor, c.live); got != c.want {
 			t.Errorf("floor %d, live %d: %d %%, want %d", c.floor, c.live, got, c.want)
@@ -64,4 +68,26 @@ func TestSet(t *testing.T) {
 		}
 	}
 	t.Error("a heap of four times the floor still grows by more than usual")
+}
+
+// A process that has just begun has nothing live; its first collection comes no later than the others.
+func TestFirstCollection(t *testing.T) {
+	const child = "HOLDFAST_GCFLOOR_CHILD"
+	if os.Getenv(child) == "" {
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestFirstCollection$")
+		cmd.Env = append(slices.DeleteFunc(os.Environ(), func(s string) bool { return strings.HasPrefix(s, "GOGC=") }), child+"=1")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("in a process of its own: %v\n%s", err, out)
+		}
+		return
+	}
+	ran = true
+	Set(Default)
+	var m runtime.MemStats
+	for allocated := 0; allocated < 2*Default; allocated += 1 << 20 {
+		garbage = make([]byte, 1<<20)
+	}
+	if runtime.ReadMemStats(&m); m.NumGC == 0 {
+		t.Errorf("no collection after %d bytes, twice the floor", 2*Default)
+	}
 }
