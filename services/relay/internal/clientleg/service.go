@@ -55,8 +55,38 @@ func (s *Service) Wait() { s.loops.Wait() }
 
 type stream = holdfastv1.ClientConnectionService_ConnectServer
 
-// Connect implements ClientConnectionService. The reader and the writer run beside it and end with the stream.
+// session is the stream of one client from its first message on.
+type session struct {
+	stream stream
+	conn   *logical.Connection
+	first  *request
+	writer writer
+	// ended gets what the writer ended with, and the reader when that ends the stream; capacity 2.
+	ended chan error
+}
+
+// Connect implements ClientConnectionService. An idle client keeps two goroutines, this one and the reader, and neither needs
+// more than 4 KiB of stack then: what goes deeper, the opening, is done by one of its own, whose stack is gone with it.
 func (s *Service) Connect(st stream) error {
+	type result struct {
+		session *session
+		err     error
+	}
+	opened := make(chan result, 1)
+	s.loops.Go(func() {
+		session, err := s.accept(st)
+		opened <- result{session, err}
+	})
+	r := <-opened
+	if r.session == nil {
+		return r.err
+	}
+	s.loops.Go(func() { s.read(r.session) })
+	return s.write(r.session)
+}
+
+// accept takes the first message and opens the connection. It returns no session when the stream ends with that.
+func (s *Service) accept(st stream) (*session, error) {
 	origin := s.identifier.Identify(st.Context())
 	if origin.Ignored {
 		s.counters.Error("INGRESS_HEADER_IGNORED")
@@ -64,42 +94,37 @@ func (s *Service) Connect(st stream) error {
 	first := &request{}
 	err := st.RecvMsg(first)
 	if errors.Is(err, io.EOF) {
-		return nil // it ended before it began
+		return nil, nil // it ended before it began
 	}
 	if err != nil {
-		return s.refused("", s.recvError(err))
+		return nil, s.refused("", s.recvError(err))
 	}
 	if err := s.check(first, true); err != nil {
-		return s.refused("", err)
+		return nil, s.refused("", err)
 	}
 	conn, err := s.open(st, origin, first)
 	if err != nil {
-		return s.refused("", err)
+		return nil, s.refused("", err)
 	}
-	s.begin(conn)
-	defer s.end(conn)
-	ctx, cancel := context.WithCancelCause(st.Context())
-	defer cancel(nil)
-	batches := first.hello.GetBatches() // before the reader takes it over
-	s.loops.Go(func() { s.read(ctx, cancel, st, conn, first) })
-	err = s.write(ctx, &writer{stream: st, conn: conn, clock: s.clock, batches: batches})
-	conn.ClientGone("the client's stream ended")
+	s.mu.Lock()
+	s.served[conn] = struct{}{}
+	s.mu.Unlock()
+	return &session{
+		stream: st, conn: conn, first: first, ended: make(chan error, 2),
+		writer: writer{stream: st, conn: conn, clock: s.clock, batches: first.hello.GetBatches()},
+	}, nil
+}
+
+// leave ends what accept began, and returns the status for the client.
+func (s *Service) leave(l *session, err error) error {
+	l.conn.ClientGone("the client's stream ended")
+	s.mu.Lock()
+	delete(s.served, l.conn)
+	s.mu.Unlock()
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return status.FromContextError(err).Err()
 	}
 	return err
-}
-
-func (s *Service) begin(conn *logical.Connection) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.served[conn] = struct{}{}
-}
-
-func (s *Service) end(conn *logical.Connection) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.served, conn)
 }
 
 // flushTime is for how long a client that takes nothing may hold up the end of its connection.
@@ -108,44 +133,45 @@ const flushTime = time.Second
 // write runs the writer while there is something to write, and returns the status for the client when the connection or the
 // stream ends: an idle client costs no goroutine for its writer. A writer that is blocked in a send does not hold up the end:
 // the stream ends with this, and with it the send.
-func (s *Service) write(ctx context.Context, w *writer) error {
-	written := make(chan error, 1)
+func (s *Service) write(l *session) error {
 	running := false
-	start := func() {
-		running = true
-		s.loops.Go(func() { written <- w.run(ctx) })
-	}
-	over, flushed := w.conn.Over(), (<-chan time.Time)(nil)
+	over, flushed := l.conn.Over(), (<-chan time.Time)(nil)
 	for {
-		wake := w.conn.ToClient()
+		wake := l.conn.ToClient()
 		if running {
 			wake = nil
 		}
 		select {
 		case <-wake:
-			start()
-		case err := <-written:
+			running = true
+			s.startWriter(l)
+		case err := <-l.ended:
 			if !errors.Is(err, logical.ErrIdle) {
-				return err
+				return s.leave(l, err)
 			}
-			if running = false; over == nil {
-				start() // the end came when it had just given up
+			if running = over == nil; running {
+				s.startWriter(l) // the end came when it had just given up
 			}
-		case <-ctx.Done():
-			return context.Cause(ctx)
+		case <-l.stream.Context().Done():
+			return s.leave(l, context.Cause(l.stream.Context()))
 		case <-over:
 			over = nil
 			flush := time.NewTimer(flushTime)
 			defer flush.Stop()
 			flushed = flush.C
 			if !running {
-				start() // for what came before the end
+				running = true
+				s.startWriter(l) // for what came before the end
 			}
 		case <-flushed:
-			closure := w.conn.Closure()
-			return wire.CloseStatus(closure.Reason, closure.Detail)
+			closure := l.conn.Closure()
+			return s.leave(l, wire.CloseStatus(closure.Reason, closure.Detail))
 		}
 	}
+}
+
+func (s *Service) startWriter(l *session) {
+	s.loops.Go(func() { l.ended <- l.writer.run(l.stream.Context()) })
 }
 
 // open places the connection and answers a hello.
@@ -180,18 +206,19 @@ func (s *Service) refused(connection string, err error) error {
 	return err
 }
 
-// read takes what the client sends until the stream ends, or the client breaks a rule: then the cause says so.
-func (s *Service) read(ctx context.Context, cancel context.CancelCauseFunc, st stream, conn *logical.Connection, m *request) {
+// read takes what the client sends until the stream ends, or the client breaks a rule: that ends the stream.
+func (s *Service) read(l *session) {
+	ctx, m, first := l.stream.Context(), l.first, true
+	l.first = nil
 	defer m.Release()
-	first := true
 	for {
-		err := s.receive(ctx, conn, m, first)
+		err := s.receive(ctx, l.conn, m, first)
 		if err == nil {
 			m.Release()
-			err = st.RecvMsg(m)
+			err = l.stream.RecvMsg(m)
 		}
 		if errors.Is(err, io.EOF) {
-			err = conn.Push(ctx, ordering.Message{Kind: ordering.HalfClose})
+			err = l.conn.Push(ctx, ordering.Message{Kind: ordering.HalfClose})
 			if err == nil {
 				return
 			}
@@ -200,7 +227,7 @@ func (s *Service) read(ctx context.Context, cancel context.CancelCauseFunc, st s
 			return // the writer knows why
 		}
 		if err != nil {
-			cancel(s.refused(wire.FormatID(conn.ID), s.recvError(err)))
+			l.ended <- s.refused(wire.FormatID(l.conn.ID), s.recvError(err))
 			return
 		}
 		first = false

@@ -33,6 +33,7 @@ func (w *writer) run(ctx context.Context) error {
 			continue
 		}
 		if err != nil {
+			w.taken = nil // it may have grown
 			return err
 		}
 		if closure != nil {

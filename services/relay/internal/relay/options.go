@@ -30,39 +30,39 @@ const connectionTimeout = 5 * time.Second
 // applicationOptions are for the listener of clients and app servers. Their long streams log and count for themselves what
 // happens to them: no span lives as long as they do, and no handler looks at each message.
 func applicationOptions(log *slog.Logger) []grpc.ServerOption {
-	return append(serverOptions(log), grpc.ForceServerCodecV2(wire.Codec{}), experimental.BufferPool(wire.BufferPool))
+	unary, stream := recoveries(log)
+	return []grpc.ServerOption{
+		grpc.ConnectionTimeout(connectionTimeout), grpc.UnaryInterceptor(unary), grpc.StreamInterceptor(stream),
+		grpc.ForceServerCodecV2(wire.Codec{}), experimental.BufferPool(wire.BufferPool),
+	}
 }
 
-// operatorOptions are for the admin listener.
+// operatorOptions are for the admin listener. Calls of operators are logged.
 func operatorOptions(log *slog.Logger, meters metric.MeterProvider) []grpc.ServerOption {
-	return append(serverOptions(log), grpc.StatsHandler(otelgrpc.NewServerHandler(
-		otelgrpc.WithMeterProvider(meters),
-		otelgrpc.WithFilter(func(info *stats.RPCTagInfo) bool { return !strings.HasSuffix(info.FullMethodName, "/WatchEvents") }),
-	)))
-}
-
-// serverOptions returns what both listeners have in common. Calls of operators are logged.
-func serverOptions(log *slog.Logger) []grpc.ServerOption {
 	calls := logging.LoggerFunc(func(ctx context.Context, level logging.Level, msg string, fields ...any) {
 		log.Log(ctx, slog.Level(level), msg, fields...)
 	})
 	events := logging.WithLogOnEvents(logging.FinishCall)
+	isAdmin := selector.MatchFunc(func(_ context.Context, c interceptors.CallMeta) bool {
+		return c.Service == holdfastv1.AdminService_ServiceDesc.ServiceName
+	})
+	unary, stream := recoveries(log)
+	return []grpc.ServerOption{
+		grpc.ConnectionTimeout(connectionTimeout),
+		grpc.ChainUnaryInterceptor(selector.UnaryServerInterceptor(logging.UnaryServerInterceptor(calls, events), isAdmin), unary),
+		grpc.ChainStreamInterceptor(selector.StreamServerInterceptor(logging.StreamServerInterceptor(calls, events), isAdmin), stream),
+		grpc.StatsHandler(otelgrpc.NewServerHandler(
+			otelgrpc.WithMeterProvider(meters),
+			otelgrpc.WithFilter(func(info *stats.RPCTagInfo) bool { return !strings.HasSuffix(info.FullMethodName, "/WatchEvents") }),
+		)),
+	}
+}
+
+// recoveries turn a panic in a handler into an error of its call.
+func recoveries(log *slog.Logger) (grpc.UnaryServerInterceptor, grpc.StreamServerInterceptor) {
 	recovered := recovery.WithRecoveryHandlerContext(func(ctx context.Context, p any) error {
 		log.ErrorContext(ctx, "a call panicked", "panic", p, "stack", string(debug.Stack()))
 		return status.Error(codes.Internal, "internal error; the relay's log has the details")
 	})
-	isAdmin := selector.MatchFunc(func(_ context.Context, c interceptors.CallMeta) bool {
-		return c.Service == holdfastv1.AdminService_ServiceDesc.ServiceName
-	})
-	return []grpc.ServerOption{
-		grpc.ConnectionTimeout(connectionTimeout),
-		grpc.ChainUnaryInterceptor(
-			selector.UnaryServerInterceptor(logging.UnaryServerInterceptor(calls, events), isAdmin),
-			recovery.UnaryServerInterceptor(recovered),
-		),
-		grpc.ChainStreamInterceptor(
-			selector.StreamServerInterceptor(logging.StreamServerInterceptor(calls, events), isAdmin),
-			recovery.StreamServerInterceptor(recovered),
-		),
-	}
+	return recovery.UnaryServerInterceptor(recovered), recovery.StreamServerInterceptor(recovered)
 }
