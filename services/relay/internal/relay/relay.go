@@ -56,7 +56,9 @@ type Relay struct {
 	health    *health.Server
 	// application serves clients and app servers, operators the rest.
 	application, operators *grpc.Server
-	stopping               chan struct{}
+	// web serves HTTP beside gRPC on the admin listener.
+	web      *http.Server
+	stopping chan struct{}
 }
 
 // New returns a relay that is not serving yet.
@@ -92,7 +94,17 @@ func New(cfg *config.Config, log *slog.Logger, meters metric.MeterProvider) (*Re
 	healthv1.RegisterHealthServer(r.operators, r.health)
 	channelz.RegisterChannelzServiceToServer(r.operators)
 	reflection.Register(r.operators)
+	r.web = &http.Server{Handler: r.pages(), ReadHeaderTimeout: headerTimeout}
 	return r, nil
+}
+
+// pages are what the admin listener serves over HTTP.
+func (r *Relay) pages() http.Handler {
+	mux := http.NewServeMux()
+	if r.config.Pprof {
+		adminport.AddProfiles(mux)
+	}
+	return mux
 }
 
 // ListenAndServe serves on the configured addresses until the context ends, then shuts down.
@@ -126,15 +138,11 @@ func (r *Relay) Serve(ctx context.Context, application, operators net.Listener) 
 	care.Go(func() { r.evacuator.Run(caring) })
 	care.Go(func() { r.clients.Care(caring, r.config.SlowClientTimeout) })
 	serve(r.application, application)
-	if r.config.Pprof {
-		rpc, profiles := adminport.Split(operators)
-		defer rpc.Wait()
-		web := &http.Server{Handler: adminport.Profiles(), ReadHeaderTimeout: headerTimeout}
-		defer func() { _ = web.Close() }()
-		wg.Go(func() { _ = web.Serve(profiles) }) // ends with the gRPC server's listener
-		operators = rpc
-	}
-	serve(r.operators, operators)
+	rpc, web := adminport.Split(operators)
+	defer rpc.Wait()
+	defer func() { _ = r.web.Close() }()
+	wg.Go(func() { _ = r.web.Serve(web) }) // ends with the gRPC server's listener
+	serve(r.operators, rpc)
 
 	var err error
 	select {
