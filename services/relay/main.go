@@ -24,14 +24,16 @@ func main() {
 }
 
 func run() error {
-	var cfg config.Config
-	kong.Parse(&cfg, kong.Name("relay"), kong.DefaultEnvars("HOLDFAST"), kong.UsageOnError(),
+	cfg, err := config.Parse(os.Args[1:], os.Stdout, kong.Name("relay"),
 		kong.Description("Holds client connections and moves them between the paths to their app server.\n\n"+
-			"Example: relay --listen 0.0.0.0:7400 --trusted-networks 10.0.0.0/8"))
+			"Example: relay --listen 0.0.0.0:7400 --trusted-networks 10.0.0.0/8 --tls-cert tls.crt --tls-key tls.key"))
+	if cfg == nil {
+		return err
+	}
 	gcfloor.Set(gcfloor.Default)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	r, err := relay.New(&cfg, cfg.Logger(), otel.GetMeterProvider())
+	r, err := relay.New(cfg, cfg.Logger(), otel.GetMeterProvider())
 	if err != nil {
 		return err
 	}

@@ -67,7 +67,7 @@ func startSystem(t *testing.T, build builder, at place, dial dialer, flags ...st
 		listen = ":" + port
 	}
 	start(t, at, "relay", filepath.Join(bin, "relay"), slices.Concat([]string{
-		"--listen", listen, "--admin-listen", free[1], "--shutdown-grace", "2s",
+		"--listen", listen, "--admin-listen", free[1], "--insecure", "--shutdown-grace", "2s",
 		"--heartbeat-interval", heartbeat.String(), "--migration-timeout", migrationTimeout.String(),
 	}, flags)...)
 	s.dial(free[1], dial)

@@ -1,24 +1,29 @@
-// Package config has the relay's settings: one struct with defaults, read from flags and the environment.
+// Package config has the relay's settings: one struct with defaults, read from flags, the environment and a file.
 package config
 
 import (
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
 	"os"
 	"time"
 
+	"github.com/alecthomas/kong"
+
+	"github.com/holdfast/holdfast/pkg/settings"
 	"github.com/holdfast/holdfast/services/relay/internal/ingress"
 )
 
 // Config is what can be set. Every flag can be given as the environment variable HOLDFAST_ and its name in upper
-// case with underscores.
+// case with underscores, and by its name in a file. A flag goes before the environment, and that before the file.
 type Config struct {
+	settings.File     `embed:""`
 	Listen            string        `default:"127.0.0.1:7400" help:"Address for clients and app servers, host:port."`
 	AdminListen       string        `default:"127.0.0.1:7401" help:"Address for operators, host:port."`
 	RelayID           string        `help:"Name of this relay; the host name when empty."`
-	TrustedNetworks   []string      `default:"127.0.0.0/8,::1/128" help:"Networks in CIDR notation whose x-ingress-id is believed, comma separated."`
+	TrustedNetworks   []string      `default:"127.0.0.0/8,::1/128" help:"Networks in CIDR notation whose x-ingress-id and forwarded headers are believed, comma separated."`
 	Applications      []string      `help:"Applications that are served, comma separated; any when empty."`
 	WindowBytes       int           `default:"262144" help:"Window of each logical connection and direction in bytes, 1024 to 16777216."`
 	MaxMessageBytes   int           `default:"1048576" help:"Largest payload of one message in bytes, 1 to 16777216."`
@@ -32,8 +37,26 @@ type Config struct {
 	Pprof             bool          `help:"Serve the profiles of the Go runtime on the admin listener, under /debug/pprof/."`
 	LogFormat         string        `default:"text" help:"Form of log lines: text or json." enum:"text,json"`
 	LogLevel          slog.Level    `default:"info" help:"Least level that is logged: debug, info, warn or error."`
+	Security          `embed:""`
+	Limits            `embed:""`
 
 	networks []netip.Prefix
+}
+
+// Parse reads the settings of the command. With --print-config it writes them to out and returns nil.
+func Parse(args []string, out io.Writer, options ...kong.Option) (*Config, error) {
+	var cfg Config
+	parser, err := kong.New(&cfg, append(settings.Options(), options...)...)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := parser.Parse(args); err != nil {
+		return nil, fmt.Errorf("%w (see %s --help)", err, parser.Model.Name)
+	}
+	if cfg.PrintConfig {
+		return nil, settings.Print(parser.Model, out)
+	}
+	return &cfg, nil
 }
 
 // Validate checks every setting; kong calls it after reading them.
@@ -47,39 +70,28 @@ func (c *Config) Validate() error {
 	if c.networks, err = ingress.ParseNetworks(c.TrustedNetworks); err != nil {
 		return fmt.Errorf("--trusted-networks: %w", err)
 	}
-	for _, r := range []struct {
-		name             string
-		value, min, most int
-	}{
-		{"window-bytes", c.WindowBytes, 1 << 10, 16 << 20},
-		{"max-message-bytes", c.MaxMessageBytes, 1, 16 << 20},
-		{"max-moves-in-flight", c.MaxMovesInFlight, 1, 100_000},
-	} {
-		if r.value < r.min || r.value > r.most {
-			return fmt.Errorf("--%s=%d: want %d to %d", r.name, r.value, r.min, r.most)
-		}
-	}
-	for _, r := range []struct {
-		name             string
-		value, min, most time.Duration
-	}{
-		{"heartbeat-interval", c.HeartbeatInterval, 100 * time.Millisecond, 10 * time.Minute},
-		{"migration-timeout", c.MigrationTimeout, 10 * time.Millisecond, 10 * time.Minute},
-		{"park-time", c.ParkTime, 0, time.Hour},
-		{"slow-client-timeout", c.SlowClientTimeout, 100 * time.Millisecond, time.Hour},
-		{"reload-deadline", c.ReloadDeadline, time.Second, 24 * time.Hour},
-		{"shutdown-grace", c.ShutdownGrace, 0, 10 * time.Minute},
-	} {
-		if r.value < r.min || r.value > r.most {
-			return fmt.Errorf("--%s=%v: want %v to %v", r.name, r.value, r.min, r.most)
-		}
+	if err := checkRanges(
+		number("window-bytes", c.WindowBytes, 1<<10, 16<<20),
+		number("max-message-bytes", c.MaxMessageBytes, 1, 16<<20),
+		number("max-moves-in-flight", c.MaxMovesInFlight, 1, 100_000),
+		duration("heartbeat-interval", c.HeartbeatInterval, 100*time.Millisecond, 10*time.Minute),
+		duration("migration-timeout", c.MigrationTimeout, 10*time.Millisecond, 10*time.Minute),
+		duration("park-time", c.ParkTime, 0, time.Hour),
+		duration("slow-client-timeout", c.SlowClientTimeout, 100*time.Millisecond, time.Hour),
+		duration("reload-deadline", c.ReloadDeadline, time.Second, 24*time.Hour),
+		duration("shutdown-grace", c.ShutdownGrace, 0, 10*time.Minute),
+	); err != nil {
+		return err
 	}
 	if c.RelayID == "" {
 		if c.RelayID, err = os.Hostname(); err != nil {
 			return fmt.Errorf("--relay-id is empty and the host has no name: %w", err)
 		}
 	}
-	return nil
+	if err := c.Limits.check(); err != nil {
+		return err
+	}
+	return c.Security.check(c.Listen, c.AdminListen)
 }
 
 // Networks returns the trusted networks. Validate must have been called.

@@ -2,9 +2,11 @@ package config
 
 import (
 	"fmt"
+	"io"
 	"log/slog"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -12,17 +14,17 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/holdfast/holdfast/pkg/settings"
 )
 
 // parse reads flags and the environment as the command does.
 func parse(args ...string) (*Config, error) {
-	var c Config
-	parser, err := kong.New(&c, kong.Name("relay"), kong.DefaultEnvars("HOLDFAST"))
-	if err != nil {
-		return nil, err
+	c, err := Parse(args, io.Discard, kong.Name("relay"))
+	if c == nil {
+		c = &Config{}
 	}
-	_, err = parser.Parse(args)
-	return &c, err
+	return c, err
 }
 
 func TestDefaultsAreValid(t *testing.T) {
@@ -41,6 +43,8 @@ func TestDefaultsAreValid(t *testing.T) {
 		MigrationTimeout: 5 * time.Second, ParkTime: 30 * time.Second, SlowClientTimeout: 30 * time.Second,
 		ReloadDeadline: 10 * time.Minute, ShutdownGrace: 10 * time.Second,
 		LogFormat: "text", LogLevel: slog.LevelInfo,
+		Security: Security{TLSRefresh: 30 * time.Second, JWTLeeway: 30 * time.Second},
+		Limits:   Limits{HandshakeTimeout: 10 * time.Second},
 		networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
 	}
 	if !reflect.DeepEqual(*c, want) {
@@ -48,79 +52,251 @@ func TestDefaultsAreValid(t *testing.T) {
 	}
 }
 
-// settings has for each setting the flag, values at both ends of what is allowed, and what it becomes.
-var settings = []struct {
+// table has for each setting the flag, values at both ends of what is allowed, and what it becomes.
+var table = []struct {
 	flag   string
 	values []string
 	get    func(*Config) any
 	want   []any
+	// with are other flags that the setting needs.
+	with []string
 }{
-	{"listen", []string{"0.0.0.0:1", "[::1]:0", ":7400"}, func(c *Config) any { return c.Listen }, []any{"0.0.0.0:1", "[::1]:0", ":7400"}},
-	{"admin-listen", []string{"localhost:2"}, func(c *Config) any { return c.AdminListen }, []any{"localhost:2"}},
-	{"relay-id", []string{"r-1"}, func(c *Config) any { return c.RelayID }, []any{"r-1"}},
+	{"listen", []string{"0.0.0.0:1", "[::1]:0", ":7400"}, func(c *Config) any { return c.Listen }, []any{"0.0.0.0:1", "[::1]:0", ":7400"}, insecure},
+	{"admin-listen", []string{"localhost:2"}, func(c *Config) any { return c.AdminListen }, []any{"localhost:2"}, nil},
+	{"relay-id", []string{"r-1"}, func(c *Config) any { return c.RelayID }, []any{"r-1"}, nil},
 	{
 		"trusted-networks",
 		[]string{"10.0.0.0/8", "10.0.0.0/8,::/0"},
 		func(c *Config) any { return fmt.Sprint(c.Networks()) },
 		[]any{"[10.0.0.0/8]", "[10.0.0.0/8 ::/0]"},
+		nil,
 	},
-	{"applications", []string{"a", "a,b"}, func(c *Config) any { return fmt.Sprint(c.Applications) }, []any{"[a]", "[a b]"}},
-	{"window-bytes", []string{"1024", "16777216"}, func(c *Config) any { return c.WindowBytes }, []any{1 << 10, 16 << 20}},
-	{"max-message-bytes", []string{"1", "16777216"}, func(c *Config) any { return c.MaxMessageBytes }, []any{1, 16 << 20}},
-	{"max-moves-in-flight", []string{"1", "100000"}, func(c *Config) any { return c.MaxMovesInFlight }, []any{1, 100000}},
+	{"applications", []string{"a", "a,b"}, func(c *Config) any { return fmt.Sprint(c.Applications) }, []any{"[a]", "[a b]"}, nil},
+	{"window-bytes", []string{"1024", "16777216"}, func(c *Config) any { return c.WindowBytes }, []any{1 << 10, 16 << 20}, nil},
+	{"max-message-bytes", []string{"1", "16777216"}, func(c *Config) any { return c.MaxMessageBytes }, []any{1, 16 << 20}, nil},
+	{"max-moves-in-flight", []string{"1", "100000"}, func(c *Config) any { return c.MaxMovesInFlight }, []any{1, 100000}, nil},
 	{
 		"heartbeat-interval",
 		[]string{"100ms", "10m"},
 		func(c *Config) any { return c.HeartbeatInterval },
 		[]any{100 * time.Millisecond, 10 * time.Minute},
+		nil,
 	},
 	{
 		"migration-timeout",
 		[]string{"10ms", "10m"},
 		func(c *Config) any { return c.MigrationTimeout },
 		[]any{10 * time.Millisecond, 10 * time.Minute},
+		nil,
 	},
-	{"park-time", []string{"0s", "1h"}, func(c *Config) any { return c.ParkTime }, []any{time.Duration(0), time.Hour}},
+	{"park-time", []string{"0s", "1h"}, func(c *Config) any { return c.ParkTime }, []any{time.Duration(0), time.Hour}, nil},
 	{
 		"slow-client-timeout",
 		[]string{"100ms", "1h"},
 		func(c *Config) any { return c.SlowClientTimeout },
 		[]any{100 * time.Millisecond, time.Hour},
+		nil,
 	},
-	{"reload-deadline", []string{"1s", "24h"}, func(c *Config) any { return c.ReloadDeadline }, []any{time.Second, 24 * time.Hour}},
-	{"shutdown-grace", []string{"0s", "10m"}, func(c *Config) any { return c.ShutdownGrace }, []any{time.Duration(0), 10 * time.Minute}},
-	{"pprof", []string{"true", "false"}, func(c *Config) any { return c.Pprof }, []any{true, false}},
-	{"log-format", []string{"text", "json"}, func(c *Config) any { return c.LogFormat }, []any{"text", "json"}},
+	{"reload-deadline", []string{"1s", "24h"}, func(c *Config) any { return c.ReloadDeadline }, []any{time.Second, 24 * time.Hour}, nil},
+	{"shutdown-grace", []string{"0s", "10m"}, func(c *Config) any { return c.ShutdownGrace }, []any{time.Duration(0), 10 * time.Minute}, nil},
+	{"pprof", []string{"true", "false"}, func(c *Config) any { return c.Pprof }, []any{true, false}, nil},
+	{"log-format", []string{"text", "json"}, func(c *Config) any { return c.LogFormat }, []any{"text", "json"}, nil},
 	{
 		"log-level",
 		[]string{"debug", "WARN", "error"},
 		func(c *Config) any { return c.LogLevel },
 		[]any{slog.LevelDebug, slog.LevelWarn, slog.LevelError},
+		nil,
 	},
+	{"tls-cert", []string{"c"}, func(c *Config) any { return c.TLSCert }, []any{"c"}, []string{"--tls-key=k"}},
+	{"tls-key", []string{"k"}, func(c *Config) any { return c.TLSKey }, []any{"k"}, []string{"--tls-cert=c"}},
+	{"admin-tls-cert", []string{"c"}, func(c *Config) any { return c.AdminTLSCert }, []any{"c"}, []string{"--admin-tls-key=k"}},
+	{"admin-tls-key", []string{"k"}, func(c *Config) any { return c.AdminTLSKey }, []any{"k"}, []string{"--admin-tls-cert=c"}},
+	{"admin-token-file", []string{"t"}, func(c *Config) any { return c.AdminTokenFile }, []any{"t"}, nil},
+	{
+		"tls-refresh",
+		[]string{"100ms", "24h"},
+		func(c *Config) any { return c.TLSRefresh },
+		[]any{100 * time.Millisecond, 24 * time.Hour},
+		nil,
+	},
+	{"server-ca", []string{"ca"}, func(c *Config) any { return c.ServerCA }, []any{"ca"}, nil},
+	{"server-identities", []string{"i"}, func(c *Config) any { return c.ServerIdentities }, []any{"i"}, []string{"--server-ca=ca"}},
+	{"jwt-jwks", []string{"j", "https://k/j"}, func(c *Config) any { return c.JWTJWKS }, []any{"j", "https://k/j"}, jwt},
+	{"jwt-key", []string{"k"}, func(c *Config) any { return c.JWTKey }, []any{"k"}, jwt},
+	{"jwt-issuer", []string{"i"}, func(c *Config) any { return c.JWTIssuer }, []any{"i"}, []string{"--jwt-key=k", "--jwt-audience=a"}},
+	{"jwt-audience", []string{"a"}, func(c *Config) any { return c.JWTAudience }, []any{"a"}, []string{"--jwt-key=k", "--jwt-issuer=i"}},
+	{"jwt-leeway", []string{"0s", "10m"}, func(c *Config) any { return c.JWTLeeway }, []any{time.Duration(0), 10 * time.Minute}, nil},
+	{"insecure", []string{"true", "false"}, func(c *Config) any { return c.Insecure }, []any{true, false}, nil},
+	{"max-connections", []string{"0", "10000000"}, func(c *Config) any { return c.MaxConnections }, []any{0, 10_000_000}, nil},
+	{"max-connections-per-address", []string{"0", "1"}, func(c *Config) any { return c.MaxConnectionsPerAddress }, []any{0, 1}, nil},
+	{"max-connections-per-identity", []string{"0", "1"}, func(c *Config) any { return c.MaxConnectionsPerIdentity }, []any{0, 1}, nil},
+	{"connection-rate", []string{"0", "1000000"}, func(c *Config) any { return c.ConnectionRate }, []any{0, 1_000_000}, nil},
+	{"message-rate", []string{"0", "1000000"}, func(c *Config) any { return c.MessageRate }, []any{0, 1_000_000}, nil},
+	{
+		"handshake-timeout",
+		[]string{"100ms", "10m"},
+		func(c *Config) any { return c.HandshakeTimeout },
+		[]any{100 * time.Millisecond, 10 * time.Minute},
+		nil,
+	},
+	{"idle-timeout", []string{"0s", "24h"}, func(c *Config) any { return c.IdleTimeout }, []any{time.Duration(0), 24 * time.Hour}, nil},
+	{
+		"max-retained-bytes",
+		[]string{"0", "1048576"},
+		func(c *Config) any { return c.MaxRetainedBytes },
+		[]any{int64(0), int64(1 << 20)},
+		nil,
+	},
+	{"max-memory-bytes", []string{"0", "16777216"}, func(c *Config) any { return c.MaxMemoryBytes }, []any{int64(0), int64(16 << 20)}, nil},
 }
 
-func TestFlagsAndEnvironment(t *testing.T) {
-	for _, s := range settings {
+var (
+	insecure = []string{"--insecure"}
+	jwt      = []string{"--jwt-issuer=i", "--jwt-audience=a"}
+)
+
+func TestFlagsEnvironmentAndFile(t *testing.T) {
+	for _, s := range table {
 		for i, value := range s.values {
 			t.Run(s.flag+"="+value, func(t *testing.T) {
-				if c, err := parse("--" + s.flag + "=" + value); err != nil || s.get(c) != s.want[i] {
-					t.Errorf("flag: got %v, %v; want %v", s.get(c), err, s.want[i])
+				check := func(source string, args ...string) {
+					t.Helper()
+					if c, err := parse(append(slices.Clone(s.with), args...)...); err != nil || s.get(c) != s.want[i] {
+						t.Errorf("%s: got %v, %v; want %v", source, s.get(c), err, s.want[i])
+					}
+				}
+				check("flag", "--"+s.flag+"="+value)
+				check("file", "--config", file(t, s.flag+": '"+value+"'\n"))
+				if list := strings.Split(value, ","); len(list) > 1 {
+					check("a list in a file", "--config", file(t, s.flag+": ['"+strings.Join(list, "', '")+"']\n"))
 				}
 				t.Setenv("HOLDFAST_"+strings.ToUpper(strings.ReplaceAll(s.flag, "-", "_")), value)
-				if c, err := parse(); err != nil || s.get(c) != s.want[i] {
-					t.Errorf("environment: got %v, %v; want %v", s.get(c), err, s.want[i])
-				}
+				check("environment")
 			})
 		}
 	}
-	fields := 0
-	for f := range reflect.TypeFor[Config]().Fields() {
-		if f.IsExported() {
-			fields++
+	if fields := fieldsOf(reflect.TypeFor[Config]()); fields != len(table) {
+		t.Errorf("%d settings are tested, there are %d", len(table), fields)
+	}
+}
+
+// fieldsOf counts the settings of a struct and of those that it embeds, but for the two that are about the others.
+func fieldsOf(t reflect.Type) (n int) {
+	for f := range t.Fields() {
+		switch {
+		case f.Type == reflect.TypeFor[settings.File]():
+		case f.Anonymous:
+			n += fieldsOf(f.Type)
+		case f.IsExported():
+			n++
 		}
 	}
-	if fields != len(settings) {
-		t.Errorf("%d settings are tested, there are %d", len(settings), fields)
+	return n
+}
+
+func file(t *testing.T, content string) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "relay.yaml")
+	if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// A flag goes before the environment, and that before the file.
+func TestPrecedence(t *testing.T) {
+	name := file(t, "window-bytes: 2048\npark-time: 2s\nmessage-rate: 7\n")
+	t.Setenv("HOLDFAST_CONFIG", name)
+	t.Setenv("HOLDFAST_WINDOW_BYTES", "4096")
+	t.Setenv("HOLDFAST_PARK_TIME", "4s")
+	c, err := parse("--park-time=8s")
+	if err != nil || c.MessageRate != 7 || c.WindowBytes != 4096 || c.ParkTime != 8*time.Second {
+		t.Errorf("got %d, %d, %v, %v; want 7 of the file, 4096 of the environment, 8s of the flag", c.MessageRate, c.WindowBytes, c.ParkTime, err)
+	}
+}
+
+func TestWrongFilesAreRefused(t *testing.T) {
+	for content, want := range map[string]string{
+		"windows: 1\n":               `"windows", which is no setting`,
+		"window-bytes: 1\n":          "--window-bytes=1: want 1024 to 16777216",
+		"window-bytes: many\n":       "many",
+		"window-bytes: {a: 1}\n":     "line 1: window-bytes: want a value or a list",
+		"- a\n":                      "not YAML with a value for each name",
+		"window-bytes: [\n":          "not YAML",
+		"config: x\n":                `"config", which is no setting`,
+		"applications: [a, [b]]\n":   "item 2",
+		"applications: ['a,b', c]\n": `item 1 is "a,b"`,
+		"park-time: 3\n":             "park-time",
+	} {
+		if _, err := parse("--config", file(t, content)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: the error %v does not say %q", content, err, want)
+		}
+	}
+	if _, err := parse("--config", "/nowhere.yaml"); err == nil || !strings.Contains(err.Error(), "/nowhere.yaml") {
+		t.Errorf("a file that is not there: %v", err)
+	}
+}
+
+// What is printed is a file that gives the same settings.
+func TestPrintConfig(t *testing.T) {
+	args := []string{
+		"--window-bytes=4096", "--trusted-networks=10.0.0.0/8,::/0", "--park-time=90s", "--log-level=warn", "--applications=a,b",
+		"--jwt-key=k", "--jwt-issuer=yes", "--jwt-audience=a: b", "--pprof", "--max-memory-bytes=16777216",
+	}
+	var out strings.Builder
+	if c, err := Parse(append(args, "--print-config"), &out, kong.Name("relay")); c != nil || err != nil {
+		t.Fatalf("got %v, %v", c, err)
+	}
+	want, err := parse(args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := parse("--config", file(t, out.String()))
+	if err != nil {
+		t.Fatalf("%v in what was printed:\n%s", err, out.String())
+	}
+	got.Config = ""
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("printed:\n%s\nit gives %+v,\nwant %+v", out.String(), got, want)
+	}
+	if _, err := Parse([]string{"--print-config", "--window-bytes=1"}, &out, kong.Name("relay")); err == nil {
+		t.Error("wrong settings were printed")
+	}
+}
+
+// Without TLS and credentials the relay listens on loopback only, unless it is told that this is meant.
+func TestInsecure(t *testing.T) {
+	admin := []string{"--admin-listen=0.0.0.0:1", "--admin-tls-cert=c", "--admin-tls-key=k", "--admin-token-file=t"}
+	for _, c := range []struct {
+		want string // of the error; empty: allowed
+		args []string
+	}{
+		{"", []string{"--listen=127.0.0.9:1", "--admin-listen=[::1]:1"}},
+		{"", []string{"--listen=localhost:1"}},
+		{"--listen=", []string{"--listen=0.0.0.0:1"}},
+		{"--listen=", []string{"--listen=:1"}},
+		{"--listen=", []string{"--listen=host.example:1"}},
+		{"", []string{"--listen=:1", "--tls-cert=c", "--tls-key=k"}},
+		{"", []string{"--listen=:1", "--insecure"}},
+		{"--admin-listen=", []string{"--admin-listen=10.0.0.1:1"}},
+		{"", admin},
+		{"--admin-listen=", admin[:3]},
+		{"--admin-listen=", []string{admin[0], admin[3]}},
+		{"", []string{admin[0], "--insecure"}},
+		{"give both or neither", []string{"--tls-cert=c"}},
+		{"give both or neither", []string{"--admin-tls-key=k"}},
+		{"needs --server-ca", []string{"--server-identities=i"}},
+		{"give one of them", []string{"--jwt-key=k", "--jwt-jwks=j", "--jwt-issuer=i", "--jwt-audience=a"}},
+		{"required with a key", []string{"--jwt-key=k"}},
+		{"required with a key", []string{"--jwt-key=k", "--jwt-issuer=i"}},
+		{"without a key", []string{"--jwt-audience=a"}},
+		{"want https", []string{"--jwt-jwks=http://k/j", "--jwt-issuer=i", "--jwt-audience=a"}},
+	} {
+		_, err := parse(c.args...)
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%v: got %v, want %q", c.args, err, c.want)
+		}
 	}
 }
 
@@ -160,6 +336,17 @@ func TestWrongValuesAreRefused(t *testing.T) {
 		{"window-bytes", "many", "int"},
 		{"heartbeat-interval", "15", "duration"},
 		{"log-level", "loud", "level"},
+		{"max-connections", "10000001", "1 to 10000000, or 0 for none"},
+		{"max-connections-per-address", "-1", "1 to 10000000, or 0 for none"},
+		{"max-connections-per-identity", "-1", "1 to 10000000, or 0 for none"},
+		{"connection-rate", "1000001", "1 to 1000000, or 0 for none"},
+		{"message-rate", "-5", "1 to 1000000, or 0 for none"},
+		{"handshake-timeout", "0s", "100ms to 10m0s"},
+		{"idle-timeout", "1ms", "1s to 24h0m0s, or 0 for none"},
+		{"max-retained-bytes", "1", "1048576 to 1099511627776, or 0 for none"},
+		{"max-memory-bytes", "1", "16777216 to 1099511627776, or 0 for none"},
+		{"tls-refresh", "1ms", "100ms to 24h0m0s"},
+		{"jwt-leeway", "11m0s", "0s to 10m0s"},
 	} {
 		t.Run(c.flag+"="+c.value, func(t *testing.T) {
 			_, err := parse("--" + c.flag + "=" + c.value)
