@@ -29,6 +29,7 @@ type Connection struct {
 	id      uint64
 	ingress string
 	address string
+	subject string
 	max     int
 	cancel  context.CancelCauseFunc
 
@@ -74,7 +75,8 @@ func (s *Server) open(sc *serverConn, f *wire.Frame) *Connection {
 	ctx, cancel := context.WithCancelCause(sc.life)
 	c := &Connection{
 		server: s, id: f.Connection, ingress: f.Rare.GetOpen().GetClientIngress(), address: f.Rare.GetOpen().GetClientAddress(),
-		max: sc.maxMessage, cancel: cancel,
+		subject: f.Rare.GetOpen().GetClientSubject(),
+		max:     sc.maxMessage, cancel: cancel,
 		arrived: make(chan struct{}, 1), room: make(chan struct{}, 1), sending: make(chan struct{}, 1), over: make(chan struct{}),
 		end: ordering.NewResponder(sc.path, f.Step, sc.window),
 	}
@@ -122,6 +124,9 @@ func (c *Connection) ClientIngress() string { return c.ingress }
 
 // ClientAddress returns the network address that the relay saw for the client.
 func (c *Connection) ClientAddress() string { return c.address }
+
+// ClientSubject returns the subject of the token that the client showed to the relay, empty when the relay checks none.
+func (c *Connection) ClientSubject() string { return c.subject }
 
 // Receive returns the next message of the client, in order, and blocks until there is one. It returns io.EOF once
 // when the client has said that it sends no more; the client still receives then. It returns a *CloseError when the

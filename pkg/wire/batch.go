@@ -73,8 +73,8 @@ func (b *Batch) Frames() int { return b.frames }
 type Extra struct {
 	// PausedMicros goes into a receipt.
 	PausedMicros uint64
-	// ClientIngress and ClientAddress go into an Open.
-	ClientIngress, ClientAddress string
+	// ClientIngress, ClientAddress and ClientSubject go into an Open.
+	ClientIngress, ClientAddress, ClientSubject string
 }
 
 // Add adds a frame of the connection.
@@ -184,7 +184,7 @@ func rareFrame(id uint64, f ordering.Frame, x Extra) *holdfastv1.Frame {
 	switch f.Kind {
 	case ordering.Open:
 		out.Body = &holdfastv1.Frame_Open{Open: &holdfastv1.OpenConnectionMessage{
-			ClientIngress: x.ClientIngress, ClientAddress: x.ClientAddress,
+			ClientIngress: x.ClientIngress, ClientAddress: x.ClientAddress, ClientSubject: x.ClientSubject,
 		}}
 	case ordering.Migrate:
 		out.Body = &holdfastv1.Frame_Migrate{Migrate: &holdfastv1.MigrateConnectionMessage{

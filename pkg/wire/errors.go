@@ -34,6 +34,12 @@ var errorCodes = map[holdfastv1.ErrorReason]codes.Code{
 	holdfastv1.ErrorReason_ERROR_REASON_UNKNOWN_CONNECTION:     codes.NotFound,
 	holdfastv1.ErrorReason_ERROR_REASON_NOT_MOVABLE:            codes.FailedPrecondition,
 	holdfastv1.ErrorReason_ERROR_REASON_UNEXPECTED_MESSAGE:     codes.InvalidArgument,
+	holdfastv1.ErrorReason_ERROR_REASON_UNAUTHENTICATED:        codes.Unauthenticated,
+	holdfastv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED:      codes.PermissionDenied,
+	holdfastv1.ErrorReason_ERROR_REASON_TOO_MANY_CONNECTIONS:   codes.ResourceExhausted,
+	holdfastv1.ErrorReason_ERROR_REASON_CONNECTION_RATE:        codes.ResourceExhausted,
+	holdfastv1.ErrorReason_ERROR_REASON_OVERLOADED:             codes.Unavailable,
+	holdfastv1.ErrorReason_ERROR_REASON_HANDSHAKE_TIMEOUT:      codes.DeadlineExceeded,
 }
 
 // closeCodes gives each way in which a logical connection ends the gRPC code that its client sees.
@@ -49,6 +55,9 @@ var closeCodes = map[holdfastv1.CloseReason]codes.Code{
 	holdfastv1.CloseReason_CLOSE_REASON_MESSAGE_TOO_LARGE:  codes.ResourceExhausted,
 	holdfastv1.CloseReason_CLOSE_REASON_SLOW_CONSUMER:      codes.ResourceExhausted,
 	holdfastv1.CloseReason_CLOSE_REASON_OPERATOR:           codes.Aborted,
+	holdfastv1.CloseReason_CLOSE_REASON_TOKEN_EXPIRED:      codes.Unauthenticated,
+	holdfastv1.CloseReason_CLOSE_REASON_MESSAGE_RATE:       codes.ResourceExhausted,
+	holdfastv1.CloseReason_CLOSE_REASON_IDLE:               codes.DeadlineExceeded,
 }
 
 // Errorf returns a gRPC status error with the reason in a google.rpc.ErrorInfo.

@@ -1064,8 +1064,10 @@ type ClientConnection struct {
 	// Messages from the client that were taken, and messages to the client that were sent.
 	MessagesReceived uint64 `protobuf:"varint,11,opt,name=messages_received,json=messagesReceived,proto3" json:"messages_received,omitempty"`
 	MessagesSent     uint64 `protobuf:"varint,12,opt,name=messages_sent,json=messagesSent,proto3" json:"messages_sent,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// The subject of the token that the client showed.
+	ClientSubject string `protobuf:"bytes,13,opt,name=client_subject,json=clientSubject,proto3" json:"client_subject,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ClientConnection) Reset() {
@@ -1180,6 +1182,13 @@ func (x *ClientConnection) GetMessagesSent() uint64 {
 		return x.MessagesSent
 	}
 	return 0
+}
+
+func (x *ClientConnection) GetClientSubject() string {
+	if x != nil {
+		return x.ClientSubject
+	}
+	return ""
 }
 
 // ListClientConnectionsRequest asks for a page of those that fit every field that is set.
@@ -1770,7 +1779,7 @@ const file_holdfast_v1_admin_proto_rawDesc = "" +
 	"\vapplication\x18\x01 \x01(\tR\vapplication\x12\x18\n" +
 	"\aingress\x18\x02 \x01(\tR\aingress\"m\n" +
 	"\x1dListServerConnectionsResponse\x12L\n" +
-	"\x12server_connections\x18\x01 \x03(\v2\x1d.holdfast.v1.ServerConnectionR\x11serverConnections\"\xf8\x03\n" +
+	"\x12server_connections\x18\x01 \x03(\v2\x1d.holdfast.v1.ServerConnectionR\x11serverConnections\"\x9f\x04\n" +
 	"\x10ClientConnection\x12#\n" +
 	"\rconnection_id\x18\x01 \x01(\tR\fconnectionId\x12 \n" +
 	"\vapplication\x18\x02 \x01(\tR\vapplication\x12%\n" +
@@ -1784,7 +1793,8 @@ const file_holdfast_v1_admin_proto_rawDesc = "" +
 	"\fconnected_at\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\vconnectedAt\x12+\n" +
 	"\x11messages_received\x18\v \x01(\x04R\x10messagesReceived\x12#\n" +
-	"\rmessages_sent\x18\f \x01(\x04R\fmessagesSent\"\xe7\x01\n" +
+	"\rmessages_sent\x18\f \x01(\x04R\fmessagesSent\x12%\n" +
+	"\x0eclient_subject\x18\r \x01(\tR\rclientSubject\"\xe7\x01\n" +
 	"\x1cListClientConnectionsRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\rR\bpageSize\x12\x1d\n" +
 	"\n" +

@@ -49,6 +49,12 @@ const (
 	CloseReason_CLOSE_REASON_SLOW_CONSUMER CloseReason = 10
 	// An operator closed it.
 	CloseReason_CLOSE_REASON_OPERATOR CloseReason = 11
+	// The token that the client showed has expired.
+	CloseReason_CLOSE_REASON_TOKEN_EXPIRED CloseReason = 12
+	// The client sent more messages a second than is allowed.
+	CloseReason_CLOSE_REASON_MESSAGE_RATE CloseReason = 13
+	// No message went either way for too long.
+	CloseReason_CLOSE_REASON_IDLE CloseReason = 14
 )
 
 // Enum value maps for CloseReason.
@@ -66,6 +72,9 @@ var (
 		9:  "CLOSE_REASON_MESSAGE_TOO_LARGE",
 		10: "CLOSE_REASON_SLOW_CONSUMER",
 		11: "CLOSE_REASON_OPERATOR",
+		12: "CLOSE_REASON_TOKEN_EXPIRED",
+		13: "CLOSE_REASON_MESSAGE_RATE",
+		14: "CLOSE_REASON_IDLE",
 	}
 	CloseReason_value = map[string]int32{
 		"CLOSE_REASON_UNSPECIFIED":        0,
@@ -80,6 +89,9 @@ var (
 		"CLOSE_REASON_MESSAGE_TOO_LARGE":  9,
 		"CLOSE_REASON_SLOW_CONSUMER":      10,
 		"CLOSE_REASON_OPERATOR":           11,
+		"CLOSE_REASON_TOKEN_EXPIRED":      12,
+		"CLOSE_REASON_MESSAGE_RATE":       13,
+		"CLOSE_REASON_IDLE":               14,
 	}
 )
 
@@ -453,6 +465,8 @@ type OpenConnectionMessage struct {
 	ClientIngress string `protobuf:"bytes,1,opt,name=client_ingress,json=clientIngress,proto3" json:"client_ingress,omitempty"`
 	// The client's network address as the relay saw it.
 	ClientAddress string `protobuf:"bytes,2,opt,name=client_address,json=clientAddress,proto3" json:"client_address,omitempty"`
+	// The subject of the token that the client showed; empty when the relay checks none.
+	ClientSubject string `protobuf:"bytes,3,opt,name=client_subject,json=clientSubject,proto3" json:"client_subject,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -497,6 +511,13 @@ func (x *OpenConnectionMessage) GetClientIngress() string {
 func (x *OpenConnectionMessage) GetClientAddress() string {
 	if x != nil {
 		return x.ClientAddress
+	}
+	return ""
+}
+
+func (x *OpenConnectionMessage) GetClientSubject() string {
+	if x != nil {
+		return x.ClientSubject
 	}
 	return ""
 }
@@ -982,10 +1003,11 @@ const file_holdfast_v1_frame_proto_rawDesc = "" +
 	"\x03ack\x18\n" +
 	" \x01(\v2\x17.holdfast.v1.AckMessageH\x00R\x03ack\x124\n" +
 	"\x06reject\x18\v \x01(\v2\x1a.holdfast.v1.RejectMessageH\x00R\x06rejectB\x06\n" +
-	"\x04body\"e\n" +
+	"\x04body\"\x8c\x01\n" +
 	"\x15OpenConnectionMessage\x12%\n" +
 	"\x0eclient_ingress\x18\x01 \x01(\tR\rclientIngress\x12%\n" +
-	"\x0eclient_address\x18\x02 \x01(\tR\rclientAddress\"z\n" +
+	"\x0eclient_address\x18\x02 \x01(\tR\rclientAddress\x12%\n" +
+	"\x0eclient_subject\x18\x03 \x01(\tR\rclientSubject\"z\n" +
 	"\x15ConnectionDataMessage\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x18\n" +
 	"\apayload\x18\x02 \x01(\fR\apayload\x12\x12\n" +
@@ -1009,7 +1031,7 @@ const file_holdfast_v1_frame_proto_rawDesc = "" +
 	"AckMessage\"Z\n" +
 	"\rRejectMessage\x121\n" +
 	"\x06reason\x18\x01 \x01(\x0e2\x19.holdfast.v1.RejectReasonR\x06reason\x12\x16\n" +
-	"\x06detail\x18\x02 \x01(\tR\x06detail*\x98\x03\n" +
+	"\x06detail\x18\x02 \x01(\tR\x06detail*\xee\x03\n" +
 	"\vCloseReason\x12\x1c\n" +
 	"\x18CLOSE_REASON_UNSPECIFIED\x10\x00\x12\x1c\n" +
 	"\x18CLOSE_REASON_CLIENT_GONE\x10\x01\x12#\n" +
@@ -1023,7 +1045,10 @@ const file_holdfast_v1_frame_proto_rawDesc = "" +
 	"\x1eCLOSE_REASON_MESSAGE_TOO_LARGE\x10\t\x12\x1e\n" +
 	"\x1aCLOSE_REASON_SLOW_CONSUMER\x10\n" +
 	"\x12\x19\n" +
-	"\x15CLOSE_REASON_OPERATOR\x10\v*_\n" +
+	"\x15CLOSE_REASON_OPERATOR\x10\v\x12\x1e\n" +
+	"\x1aCLOSE_REASON_TOKEN_EXPIRED\x10\f\x12\x1d\n" +
+	"\x19CLOSE_REASON_MESSAGE_RATE\x10\r\x12\x15\n" +
+	"\x11CLOSE_REASON_IDLE\x10\x0e*_\n" +
 	"\vMigrateMode\x12\x1c\n" +
 	"\x18MIGRATE_MODE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15MIGRATE_MODE_GRACEFUL\x10\x01\x12\x17\n" +

@@ -65,6 +65,18 @@ const (
 	ErrorReason_ERROR_REASON_NOT_MOVABLE ErrorReason = 17
 	// A message of a client stream is out of place.
 	ErrorReason_ERROR_REASON_UNEXPECTED_MESSAGE ErrorReason = 18
+	// The caller did not show who it is, or what it showed is not good.
+	ErrorReason_ERROR_REASON_UNAUTHENTICATED ErrorReason = 19
+	// The caller is known, and may not do this.
+	ErrorReason_ERROR_REASON_PERMISSION_DENIED ErrorReason = 20
+	// There are as many connections as are allowed: in all, of this address or of this identity; the message says which.
+	ErrorReason_ERROR_REASON_TOO_MANY_CONNECTIONS ErrorReason = 21
+	// Connections came faster than is allowed.
+	ErrorReason_ERROR_REASON_CONNECTION_RATE ErrorReason = 22
+	// The relay holds as much as it can; existing connections go on.
+	ErrorReason_ERROR_REASON_OVERLOADED ErrorReason = 23
+	// The stream said nothing for too long at its beginning.
+	ErrorReason_ERROR_REASON_HANDSHAKE_TIMEOUT ErrorReason = 24
 )
 
 // Enum value maps for ErrorReason.
@@ -89,6 +101,12 @@ var (
 		16: "ERROR_REASON_UNKNOWN_CONNECTION",
 		17: "ERROR_REASON_NOT_MOVABLE",
 		18: "ERROR_REASON_UNEXPECTED_MESSAGE",
+		19: "ERROR_REASON_UNAUTHENTICATED",
+		20: "ERROR_REASON_PERMISSION_DENIED",
+		21: "ERROR_REASON_TOO_MANY_CONNECTIONS",
+		22: "ERROR_REASON_CONNECTION_RATE",
+		23: "ERROR_REASON_OVERLOADED",
+		24: "ERROR_REASON_HANDSHAKE_TIMEOUT",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":            0,
@@ -110,6 +128,12 @@ var (
 		"ERROR_REASON_UNKNOWN_CONNECTION":     16,
 		"ERROR_REASON_NOT_MOVABLE":            17,
 		"ERROR_REASON_UNEXPECTED_MESSAGE":     18,
+		"ERROR_REASON_UNAUTHENTICATED":        19,
+		"ERROR_REASON_PERMISSION_DENIED":      20,
+		"ERROR_REASON_TOO_MANY_CONNECTIONS":   21,
+		"ERROR_REASON_CONNECTION_RATE":        22,
+		"ERROR_REASON_OVERLOADED":             23,
+		"ERROR_REASON_HANDSHAKE_TIMEOUT":      24,
 	}
 )
 
@@ -652,7 +676,7 @@ const file_holdfast_v1_server_connection_proto_rawDesc = "" +
 	"\x05nonce\x18\x01 \x01(\x04R\x05nonce\x12\x16\n" +
 	"\x06answer\x18\x02 \x01(\bR\x06answer\")\n" +
 	"\x0fDrainingMessage\x12\x16\n" +
-	"\x06detail\x18\x01 \x01(\tR\x06detail*\x9e\x05\n" +
+	"\x06detail\x18\x01 \x01(\tR\x06detail*\xee\x06\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12#\n" +
 	"\x1fERROR_REASON_HANDSHAKE_REQUIRED\x10\x01\x12#\n" +
@@ -673,7 +697,13 @@ const file_holdfast_v1_server_connection_proto_rawDesc = "" +
 	"\x16ERROR_REASON_NO_RELOAD\x10\x0f\x12#\n" +
 	"\x1fERROR_REASON_UNKNOWN_CONNECTION\x10\x10\x12\x1c\n" +
 	"\x18ERROR_REASON_NOT_MOVABLE\x10\x11\x12#\n" +
-	"\x1fERROR_REASON_UNEXPECTED_MESSAGE\x10\x122`\n" +
+	"\x1fERROR_REASON_UNEXPECTED_MESSAGE\x10\x12\x12 \n" +
+	"\x1cERROR_REASON_UNAUTHENTICATED\x10\x13\x12\"\n" +
+	"\x1eERROR_REASON_PERMISSION_DENIED\x10\x14\x12%\n" +
+	"!ERROR_REASON_TOO_MANY_CONNECTIONS\x10\x15\x12 \n" +
+	"\x1cERROR_REASON_CONNECTION_RATE\x10\x16\x12\x1b\n" +
+	"\x17ERROR_REASON_OVERLOADED\x10\x17\x12\"\n" +
+	"\x1eERROR_REASON_HANDSHAKE_TIMEOUT\x10\x182`\n" +
 	"\x17ServerConnectionService\x12E\n" +
 	"\x06Attach\x12\x1a.holdfast.v1.AttachRequest\x1a\x1b.holdfast.v1.AttachResponse(\x010\x01B9Z7github.com/holdfast/holdfast/gen/holdfast/v1;holdfastv1b\x06proto3"
 

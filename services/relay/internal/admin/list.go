@@ -115,7 +115,7 @@ func matches(req *holdfastv1.ListClientConnectionsRequest, snap logical.Snapshot
 func clientConnection(snap logical.Snapshot) *holdfastv1.ClientConnection {
 	return &holdfastv1.ClientConnection{
 		ConnectionId: wire.FormatID(snap.Info.ID), Application: snap.Application,
-		ClientIngress: snap.Info.ClientIngress, ClientAddress: snap.ClientAddress,
+		ClientIngress: snap.Info.ClientIngress, ClientAddress: snap.ClientAddress, ClientSubject: snap.ClientSubject,
 		ServerId: snap.Server.Instance.ServerID, ServerConnectionId: snap.Server.ID, ServerIngress: snap.Server.Ingress,
 		Epoch: snap.Epoch.String(), State: state(snap), ConnectedAt: timestamppb.New(snap.ConnectedAt),
 		MessagesReceived: snap.Received, MessagesSent: snap.Sent,

@@ -125,3 +125,11 @@ func (r *response) AppendTo(b []byte) ([]byte, error) {
 	}
 	return b, nil
 }
+
+// messages returns how many messages the request has.
+func (r *request) messages() int {
+	if r.single.Kind != 0 {
+		return 1
+	}
+	return len(r.items)
+}

@@ -4,11 +4,13 @@ package clientleg
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -16,6 +18,9 @@ import (
 	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
 	"github.com/holdfast/holdfast/pkg/ordering"
 	"github.com/holdfast/holdfast/pkg/wire"
+	"github.com/holdfast/holdfast/services/relay/internal/admission"
+	"github.com/holdfast/holdfast/services/relay/internal/config"
+	"github.com/holdfast/holdfast/services/relay/internal/identity"
 	"github.com/holdfast/holdfast/services/relay/internal/ingress"
 	"github.com/holdfast/holdfast/services/relay/internal/logical"
 	"github.com/holdfast/holdfast/services/relay/internal/registry"
@@ -28,7 +33,7 @@ const applicationHeader = "x-holdfast-application"
 // Service implements ClientConnectionService.
 type Service struct {
 	holdfastv1.UnimplementedClientConnectionServiceServer
-	maxMessage int
+	config     Config
 	registry   *registry.Registry
 	identifier *ingress.Identifier
 	counters   *telemetry.Counters
@@ -38,15 +43,27 @@ type Service struct {
 	clock *clock
 
 	mu sync.Mutex
-	// served are the connections whose client's stream lives, under mu. One that has ended for the app server is among them
+	// served are the sessions whose client's stream lives, under mu. One whose connection has ended for the app server is among them
 	// until its client has taken what came before the end.
-	served map[*logical.Connection]struct{}
+	served map[*session]struct{}
 }
 
-// New returns the service. MaxMessage is the largest payload of one message, in bytes.
-func New(maxMessage int, r *registry.Registry, id *ingress.Identifier, c *telemetry.Counters, log *slog.Logger) *Service {
+// Config is what is asked of clients.
+type Config struct {
+	// MaxMessageBytes is the largest payload of one message.
+	MaxMessageBytes int
+	// SlowClientTimeout is after what time a client that takes none of the messages for it is closed.
+	SlowClientTimeout time.Duration
+	Limits            config.Limits
+	// Identities checks tokens; nil: none is asked for.
+	Identities *identity.Clients
+	Gate       *admission.Gate
+}
+
+// New returns the service.
+func New(cfg Config, r *registry.Registry, id *ingress.Identifier, c *telemetry.Counters, log *slog.Logger) *Service {
 	return &Service{
-		maxMessage: maxMessage, registry: r, identifier: id, counters: c, log: log, clock: newClock(), served: make(map[*logical.Connection]struct{}),
+		config: cfg, registry: r, identifier: id, counters: c, log: log, clock: newClock(), served: make(map[*session]struct{}),
 	}
 }
 
@@ -59,8 +76,15 @@ type stream = holdfastv1.ClientConnectionService_ConnectServer
 type session struct {
 	stream stream
 	conn   *logical.Connection
+	guest  admission.Guest
+	// expires is until when the client's token is good; zero when it showed none.
+	expires time.Time
+	// rate bounds the messages; nil: nothing does.
+	rate   *rate.Limiter
 	first  *request
 	writer writer
+	// pulse is owned by Care.
+	pulse pulse
 	// ended gets what the writer ended with, and the reader when that ends the stream; capacity 2.
 	ended chan error
 }
@@ -77,22 +101,41 @@ func (s *Service) Connect(st stream) error {
 		session, err := s.accept(st)
 		opened <- result{session, err}
 	})
-	r := <-opened
-	if r.session == nil {
-		return r.err
+	late := time.NewTimer(s.config.Limits.HandshakeTimeout)
+	defer late.Stop()
+	select {
+	case r := <-opened:
+		if r.session == nil {
+			return r.err
+		}
+		s.loops.Go(func() { s.read(r.session) })
+		return s.write(r.session)
+	case <-late.C:
+		s.loops.Go(func() {
+			if r := <-opened; r.session != nil { // the first message came in this instant
+				_ = s.leave(r.session, nil)
+			}
+		})
+		return s.refused("", wire.Errorf(holdfastv1.ErrorReason_ERROR_REASON_HANDSHAKE_TIMEOUT,
+			"no message came within %v; begin with one", s.config.Limits.HandshakeTimeout))
 	}
-	s.loops.Go(func() { s.read(r.session) })
-	return s.write(r.session)
 }
 
 // accept takes the first message and opens the connection. It returns no session when the stream ends with that.
 func (s *Service) accept(st stream) (*session, error) {
 	origin := s.identifier.Identify(st.Context())
-	if origin.Ignored {
-		s.counters.Error("INGRESS_HEADER_IGNORED")
+	for _, reason := range origin.Ignored {
+		s.counters.Error(reason)
+	}
+	if err := s.config.Gate.Knock(); err != nil {
+		return nil, s.refused("", err)
+	}
+	client, err := s.config.Identities.Check(st.Context())
+	if err != nil {
+		return nil, s.refused("", err)
 	}
 	first := &request{}
-	err := st.RecvMsg(first)
+	err = st.RecvMsg(first)
 	if errors.Is(err, io.EOF) {
 		return nil, nil // it ended before it began
 	}
@@ -102,24 +145,35 @@ func (s *Service) accept(st stream) (*session, error) {
 	if err := s.check(first, true); err != nil {
 		return nil, s.refused("", err)
 	}
-	conn, err := s.open(st, origin, first)
-	if err != nil {
+	guest := admission.Guest{Host: origin.Host, Identity: client.Subject}
+	if err := s.config.Gate.Admit(guest); err != nil {
 		return nil, s.refused("", err)
 	}
-	s.mu.Lock()
-	s.served[conn] = struct{}{}
-	s.mu.Unlock()
-	return &session{
-		stream: st, conn: conn, first: first, ended: make(chan error, 2),
+	conn, err := s.open(st, origin, client, first)
+	if err != nil {
+		s.config.Gate.Leave(guest)
+		return nil, s.refused("", err)
+	}
+	l := &session{
+		stream: st, conn: conn, guest: guest, expires: client.Expires, first: first, ended: make(chan error, 2),
 		writer: writer{stream: st, conn: conn, clock: s.clock, batches: first.hello.GetBatches()},
-	}, nil
+		pulse:  pulse{at: time.Now()},
+	}
+	if n := s.config.Limits.MessageRate; n > 0 {
+		l.rate = rate.NewLimiter(rate.Limit(n), n)
+	}
+	s.mu.Lock()
+	s.served[l] = struct{}{}
+	s.mu.Unlock()
+	return l, nil
 }
 
 // leave ends what accept began, and returns the status for the client.
 func (s *Service) leave(l *session, err error) error {
 	l.conn.ClientGone("the client's stream ended")
+	s.config.Gate.Leave(l.guest)
 	s.mu.Lock()
-	delete(s.served, l.conn)
+	delete(s.served, l)
 	s.mu.Unlock()
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return status.FromContextError(err).Err()
@@ -175,8 +229,8 @@ func (s *Service) startWriter(l *session) {
 }
 
 // open places the connection and answers a hello.
-func (s *Service) open(st stream, origin ingress.Origin, first *request) (*logical.Connection, error) {
-	info := logical.Info{ClientIngress: origin.Ingress, ClientAddress: origin.Address}
+func (s *Service) open(st stream, origin ingress.Origin, client identity.Client, first *request) (*logical.Connection, error) {
+	info := logical.Info{ClientIngress: origin.Ingress, ClientAddress: origin.Address, ClientSubject: client.Subject}
 	hello := first.hello
 	if hello != nil {
 		info.Application = hello.GetApplication()
@@ -189,7 +243,7 @@ func (s *Service) open(st stream, origin ingress.Origin, first *request) (*logic
 	}
 	err = st.Send(&holdfastv1.ConnectResponse{Welcome: &holdfastv1.Welcome{
 		ConnectionId: wire.FormatID(conn.ID), Application: conn.Application, Ingress: conn.ClientIngress,
-		MaxMessageBytes: uint32(s.maxMessage),
+		MaxMessageBytes: uint32(s.config.MaxMessageBytes),
 	}})
 	if err != nil {
 		conn.ClientGone(err.Error())
@@ -212,7 +266,7 @@ func (s *Service) read(l *session) {
 	l.first = nil
 	defer m.Release()
 	for {
-		err := s.receive(ctx, l.conn, m, first)
+		err := s.receive(ctx, l, m, first)
 		if err == nil {
 			m.Release()
 			err = l.stream.RecvMsg(m)
@@ -259,23 +313,28 @@ func (s *Service) check(m *request, first bool) error {
 }
 
 func (s *Service) checkSize(m ordering.Message) error {
-	if len(m.Payload) > s.maxMessage {
+	if len(m.Payload) > s.config.MaxMessageBytes {
 		return wire.Errorf(holdfastv1.ErrorReason_ERROR_REASON_MESSAGE_TOO_LARGE,
-			"a message has %d bytes; the limit is %d", len(m.Payload), s.maxMessage)
+			"a message has %d bytes; the limit is %d", len(m.Payload), s.config.MaxMessageBytes)
 	}
 	return nil
 }
 
 // receive pushes the messages of one request.
-func (s *Service) receive(ctx context.Context, conn *logical.Connection, m *request, first bool) error {
+func (s *Service) receive(ctx context.Context, l *session, m *request, first bool) error {
 	if err := s.check(m, first); err != nil {
 		return err
 	}
+	if l.rate != nil && !l.rate.AllowN(time.Now(), m.messages()) {
+		l.conn.Close(holdfastv1.CloseReason_CLOSE_REASON_MESSAGE_RATE,
+			fmt.Sprintf("more than %d messages a second came", s.config.Limits.MessageRate))
+		return logical.ErrOver
+	}
 	if m.single.Kind != 0 {
-		return conn.Push(ctx, m.single)
+		return l.conn.Push(ctx, m.single)
 	}
 	for _, item := range m.items {
-		if err := conn.Push(ctx, item); err != nil {
+		if err := l.conn.Push(ctx, item); err != nil {
 			return err
 		}
 	}
@@ -290,7 +349,7 @@ func unexpected(format string, args ...any) error {
 func (s *Service) recvError(err error) error {
 	if status.Code(err) == codes.ResourceExhausted && wire.ErrorReasonOf(err) == "" {
 		return wire.Errorf(holdfastv1.ErrorReason_ERROR_REASON_MESSAGE_TOO_LARGE,
-			"%s; the largest payload is %d bytes", status.Convert(err).Message(), s.maxMessage)
+			"%s; the largest payload is %d bytes", status.Convert(err).Message(), s.config.MaxMessageBytes)
 	}
 	return err
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
@@ -14,20 +15,32 @@ import (
 // Direct names the way of a stream that came in through no ingress.
 const Direct = "direct"
 
-// Header is the request header by which an ingress names itself.
-const Header = "x-ingress-id"
+// Headers that an ingress sets. Those of a peer that is not trusted are ignored.
+const (
+	// Header is the one by which an ingress names itself.
+	Header = "x-ingress-id"
+	// AddressHeader has the address of the client; the ingress adds the last one.
+	AddressHeader = "x-forwarded-for"
+	// IdentityHeader has the identity that the ingress found in the certificate that it checked.
+	IdentityHeader = "x-holdfast-identity"
+)
 
-// maxName bounds the name of an ingress, in bytes.
+// maxName bounds the name of an ingress, and an identity, in bytes.
 const maxName = 128
 
 // Origin is where a stream came from.
 type Origin struct {
 	// Ingress is the name of the ingress, or Direct.
 	Ingress string
-	// Address is the network address of the peer: the ingress's own when there is one.
+	// Address is the network address of the peer: of the client itself when it came in directly or the ingress forwards it, else of
+	// the ingress.
 	Address string
-	// Ignored says that the header was there but the peer is not trusted, or the value unusable.
-	Ignored bool
+	// Host is the IP address of the client itself, empty when it is not known.
+	Host string
+	// Identity is whom the ingress found in the certificate that it checked; empty when it says nothing of that.
+	Identity string
+	// Ignored has a reason for each header that was there although the peer is not trusted, or whose value is unusable.
+	Ignored []string
 }
 
 // Identifier reads origins. It is safe for concurrent use.
@@ -62,27 +75,66 @@ func (i *Identifier) Identify(ctx context.Context) Origin {
 		addr = p.Addr
 		o.Address = addr.String()
 	}
-	names := metadata.ValueFromIncomingContext(ctx, Header)
-	if len(names) == 0 {
-		return o
-	}
-	if name := names[0]; len(names) == 1 && validName(name) && i.trusts(addr) {
+	trusted := i.trusts(addr)
+	if name, ok := i.header(ctx, Header, "INGRESS_HEADER_IGNORED", trusted, validName, &o); ok {
 		o.Ingress = name
-	} else {
-		o.Ignored = true
+	}
+	if identity, ok := i.header(ctx, IdentityHeader, "IDENTITY_HEADER_IGNORED", trusted, printable, &o); ok {
+		o.Identity = identity
+	}
+	forwarded, ok := i.header(ctx, AddressHeader, "FORWARDED_HEADER_IGNORED", trusted, nil, &o)
+	host := netip.Addr{}
+	switch last := strings.TrimSpace(forwarded[strings.LastIndexByte(forwarded, ',')+1:]); {
+	case ok:
+		var err error
+		if host, err = hostOf(last); err != nil {
+			o.Ignored = append(o.Ignored, "FORWARDED_HEADER_IGNORED")
+			break
+		}
+		o.Address = last
+	case o.Ingress == Direct:
+		host, _ = hostOf(o.Address)
+	}
+	if host.IsValid() {
+		o.Host = host.String()
 	}
 	return o
+}
+
+// header returns the value of a header when there is one and it is to be believed.
+func (i *Identifier) header(ctx context.Context, name, reason string, trusted bool, valid func(string) bool, o *Origin) (string, bool) {
+	values := metadata.ValueFromIncomingContext(ctx, name)
+	if len(values) == 0 {
+		return "", false
+	}
+	if len(values) != 1 || !trusted || valid != nil && !valid(values[0]) {
+		o.Ignored = append(o.Ignored, reason)
+		return "", false
+	}
+	return values[0], true
+}
+
+// hostOf returns the IP address of an address with or without a port.
+func hostOf(address string) (netip.Addr, error) {
+	ip, err := netip.ParseAddr(strings.Trim(address, "[]"))
+	if err != nil {
+		var ap netip.AddrPort
+		if ap, err = netip.ParseAddrPort(address); err != nil {
+			return netip.Addr{}, err
+		}
+		ip = ap.Addr()
+	}
+	return ip.Unmap().WithZone(""), nil
 }
 
 func (i *Identifier) trusts(addr net.Addr) bool {
 	if addr == nil {
 		return false
 	}
-	ap, err := netip.ParseAddrPort(addr.String())
+	ip, err := hostOf(addr.String())
 	if err != nil {
 		return false
 	}
-	ip := ap.Addr().Unmap().WithZone("")
 	for _, p := range i.trusted {
 		if p.Contains(ip) {
 			return true
@@ -91,11 +143,14 @@ func (i *Identifier) trusts(addr net.Addr) bool {
 	return false
 }
 
-func validName(name string) bool {
-	if name == "" || name == Direct || len(name) > maxName {
+func validName(name string) bool { return name != Direct && printable(name) }
+
+// printable reports whether the value is 1 to maxName bytes of ASCII with no space.
+func printable(value string) bool {
+	if value == "" || len(value) > maxName {
 		return false
 	}
-	for _, c := range []byte(name) {
+	for _, c := range []byte(value) {
 		if c < '!' || c > '~' {
 			return false
 		}

@@ -101,6 +101,16 @@ func (c *Connection) Unconsumed() (taken uint64, blocked bool) {
 	return c.sent.Load(), c.giving
 }
 
+// Messages returns how many messages went either way.
+func (c *Connection) Messages() uint64 { return c.received.Load() + c.sent.Load() }
+
+// Held returns how many bytes of the window are held for the connection in both directions.
+func (c *Connection) Held() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.end.Outbox.Bytes() + c.end.Inbox.Bytes()
+}
+
 // Snapshot is what a connection looks like at one moment.
 type Snapshot struct {
 	Info

@@ -23,6 +23,8 @@ type Info struct {
 	Application   string
 	ClientIngress string
 	ClientAddress string
+	// ClientSubject is the subject of the token that the client showed.
+	ClientSubject string
 	ConnectedAt   time.Time
 }
 

@@ -159,7 +159,7 @@ func (c *Connection) extraLocked(f ordering.Frame) (x wire.Extra) {
 		c.owing = false
 	}
 	if f.Kind == ordering.Open {
-		x.ClientIngress, x.ClientAddress = c.ClientIngress, c.ClientAddress
+		x.ClientIngress, x.ClientAddress, x.ClientSubject = c.ClientIngress, c.ClientAddress, c.ClientSubject
 	}
 	return x
 }

@@ -21,6 +21,7 @@ import (
 
 	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
 	"github.com/holdfast/holdfast/pkg/wire"
+	"github.com/holdfast/holdfast/services/relay/internal/adminport"
 )
 
 // connectionTimeout is for how long a connection may take to say that it speaks HTTP/2. A shutdown waits for one that says
@@ -37,8 +38,8 @@ func applicationOptions(log *slog.Logger) []grpc.ServerOption {
 	}
 }
 
-// operatorOptions are for the admin listener. Calls of operators are logged.
-func operatorOptions(log *slog.Logger, meters metric.MeterProvider) []grpc.ServerOption {
+// operatorOptions are for the admin listener. Calls of operators are logged. With a token they must show it.
+func operatorOptions(log *slog.Logger, meters metric.MeterProvider, token *adminport.Token) []grpc.ServerOption {
 	calls := logging.LoggerFunc(func(ctx context.Context, level logging.Level, msg string, fields ...any) {
 		log.Log(ctx, slog.Level(level), msg, fields...)
 	})
@@ -47,7 +48,7 @@ func operatorOptions(log *slog.Logger, meters metric.MeterProvider) []grpc.Serve
 		return c.Service == holdfastv1.AdminService_ServiceDesc.ServiceName
 	})
 	unary, stream := recoveries(log)
-	return []grpc.ServerOption{
+	options := []grpc.ServerOption{
 		grpc.ConnectionTimeout(connectionTimeout),
 		grpc.ChainUnaryInterceptor(selector.UnaryServerInterceptor(logging.UnaryServerInterceptor(calls, events), isAdmin), unary),
 		grpc.ChainStreamInterceptor(selector.StreamServerInterceptor(logging.StreamServerInterceptor(calls, events), isAdmin), stream),
@@ -56,6 +57,11 @@ func operatorOptions(log *slog.Logger, meters metric.MeterProvider) []grpc.Serve
 			otelgrpc.WithFilter(func(info *stats.RPCTagInfo) bool { return !strings.HasSuffix(info.FullMethodName, "/WatchEvents") }),
 		)),
 	}
+	if token != nil {
+		unary, stream := token.Interceptors()
+		options = append(options, grpc.ChainUnaryInterceptor(unary), grpc.ChainStreamInterceptor(stream))
+	}
+	return options
 }
 
 // recoveries turn a panic in a handler into an error of its call.

@@ -21,6 +21,7 @@ import (
 	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
 	"github.com/holdfast/holdfast/services/relay/internal/admin"
 	"github.com/holdfast/holdfast/services/relay/internal/adminport"
+	"github.com/holdfast/holdfast/services/relay/internal/admission"
 	"github.com/holdfast/holdfast/services/relay/internal/clientleg"
 	"github.com/holdfast/holdfast/services/relay/internal/config"
 	"github.com/holdfast/holdfast/services/relay/internal/evacuation"
@@ -58,6 +59,7 @@ type Relay struct {
 	application, operators *grpc.Server
 	// web serves HTTP beside gRPC on the admin listener.
 	web      *http.Server
+	secrets  *secrets
 	stopping chan struct{}
 }
 
@@ -67,34 +69,42 @@ func New(cfg *config.Config, log *slog.Logger, meters metric.MeterProvider) (*Re
 	if err != nil {
 		return nil, fmt.Errorf("making the counters: %w", err)
 	}
+	secrets, err := openSecrets(cfg, counters, log)
+	if err != nil {
+		return nil, err
+	}
 	events := &event.Hub{}
-	r := &Relay{config: cfg, log: log, health: health.NewServer(), stopping: make(chan struct{})}
+	r := &Relay{config: cfg, log: log, health: health.NewServer(), secrets: secrets, stopping: make(chan struct{})}
 	r.registry = registry.New(events, counters, log, cfg.Applications)
 	r.evacuator = evacuation.New(r.registry, log, evacuation.Config{
 		MaxInFlight: cfg.MaxMovesInFlight, MigrationTimeout: cfg.MigrationTimeout, ParkTime: cfg.ParkTime,
 	})
 	identifier := ingress.NewIdentifier(cfg.Networks())
-	r.clients = clientleg.New(cfg.MaxMessageBytes, r.registry, identifier, counters, log)
+	r.clients = clientleg.New(clientleg.Config{
+		MaxMessageBytes: cfg.MaxMessageBytes, SlowClientTimeout: cfg.SlowClientTimeout, Limits: cfg.Limits,
+		Identities: secrets.clients, Gate: admission.New(cfg.Limits),
+	}, r.registry, identifier, counters, log)
 	r.servers = serverleg.New(serverleg.Config{
 		RelayID: cfg.RelayID, WindowBytes: cfg.WindowBytes,
 		MaxMessageBytes: cfg.MaxMessageBytes, HeartbeatInterval: cfg.HeartbeatInterval,
+		HandshakeTimeout: cfg.HandshakeTimeout, Identities: secrets.servers,
 	}, r.registry, identifier, counters, log)
 
 	options := append(applicationOptions(log), grpc.MaxRecvMsgSize(cfg.MaxMessageBytes+messageOverhead),
 		grpc.StaticStreamWindowSize(streamWindow), grpc.StaticConnWindowSize(connWindow))
-	r.application = grpc.NewServer(options...)
+	r.application = grpc.NewServer(append(options, secrets.options()...)...)
 	holdfastv1.RegisterClientConnectionServiceServer(r.application, r.clients)
 	holdfastv1.RegisterServerConnectionServiceServer(r.application, r.servers)
 	healthv1.RegisterHealthServer(r.application, r.health)
 	reflection.Register(r.application)
 
-	r.operators = grpc.NewServer(operatorOptions(log, meters)...)
+	r.operators = grpc.NewServer(operatorOptions(log, meters, secrets.token)...)
 	holdfastv1.RegisterAdminServiceServer(r.operators,
 		admin.New(r.registry, r.evacuator, events, cfg.ReloadDeadline, r.stopping))
 	healthv1.RegisterHealthServer(r.operators, r.health)
 	channelz.RegisterChannelzServiceToServer(r.operators)
 	reflection.Register(r.operators)
-	r.web = &http.Server{Handler: r.pages(), ReadHeaderTimeout: headerTimeout}
+	r.web = &http.Server{Handler: secrets.guard(r.pages()), ReadHeaderTimeout: headerTimeout}
 	return r, nil
 }
 
@@ -111,10 +121,12 @@ func (r *Relay) pages() http.Handler {
 func (r *Relay) ListenAndServe(ctx context.Context) error {
 	application, err := net.Listen("tcp", r.config.Listen)
 	if err != nil {
+		r.secrets.close()
 		return fmt.Errorf("listening for clients and app servers: %w", err)
 	}
 	operators, err := net.Listen("tcp", r.config.AdminListen)
 	if err != nil {
+		r.secrets.close()
 		return errors.Join(fmt.Errorf("listening for operators: %w", err), application.Close())
 	}
 	r.log.Info("relay is serving", "relay", r.config.RelayID, "listen", application.Addr(), "admin_listen", operators.Addr())
@@ -124,6 +136,7 @@ func (r *Relay) ListenAndServe(ctx context.Context) error {
 // Serve serves on the listeners until the context ends, then says goodbye to every stream and waits for them for
 // the shutdown grace at most. It may be called once.
 func (r *Relay) Serve(ctx context.Context, application, operators net.Listener) error {
+	defer r.secrets.close()
 	var wg sync.WaitGroup
 	failed := make(chan error, 2)
 	serve := func(s *grpc.Server, l net.Listener) {
@@ -136,9 +149,9 @@ func (r *Relay) Serve(ctx context.Context, application, operators net.Listener) 
 	caring, stopCaring := context.WithCancel(context.Background())
 	var care sync.WaitGroup
 	care.Go(func() { r.evacuator.Run(caring) })
-	care.Go(func() { r.clients.Care(caring, r.config.SlowClientTimeout) })
+	care.Go(func() { r.clients.Care(caring) })
 	serve(r.application, application)
-	rpc, web := adminport.Split(operators)
+	rpc, web := adminport.Split(r.secrets.operatorListener(operators))
 	defer rpc.Wait()
 	defer func() { _ = r.web.Close() }()
 	wg.Go(func() { _ = r.web.Serve(web) }) // ends with the gRPC server's listener

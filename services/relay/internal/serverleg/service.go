@@ -16,6 +16,7 @@ import (
 
 	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
 	"github.com/holdfast/holdfast/pkg/wire"
+	"github.com/holdfast/holdfast/services/relay/internal/identity"
 	"github.com/holdfast/holdfast/services/relay/internal/ingress"
 	"github.com/holdfast/holdfast/services/relay/internal/registry"
 	"github.com/holdfast/holdfast/services/relay/internal/serverconn"
@@ -28,6 +29,10 @@ type Config struct {
 	WindowBytes       int
 	MaxMessageBytes   int
 	HeartbeatInterval time.Duration
+	// HandshakeTimeout is for how long a stream may take to its handshake.
+	HandshakeTimeout time.Duration
+	// Identities checks whom an app server shows to be; nil: nothing is asked for.
+	Identities *identity.Servers
 }
 
 // Service implements ServerConnectionService.
@@ -55,8 +60,8 @@ type stream = holdfastv1.ServerConnectionService_AttachServer
 // Attach implements ServerConnectionService.
 func (s *Service) Attach(st stream) error {
 	origin := s.identifier.Identify(st.Context())
-	if origin.Ignored {
-		s.counters.Error("INGRESS_HEADER_IGNORED")
+	for _, reason := range origin.Ignored {
+		s.counters.Error(reason)
 	}
 	conn, err := s.handshake(st, origin)
 	if err != nil {
@@ -90,12 +95,15 @@ func (s *Service) refused(origin ingress.Origin, err error) {
 
 // handshake answers the handshake and makes the server connection known.
 func (s *Service) handshake(st stream, origin ingress.Origin) (*serverconn.Conn, error) {
-	first, err := st.Recv()
+	first, err := s.first(st)
 	if err != nil {
-		return nil, s.recvError(err)
+		return nil, err
 	}
 	h := first.GetHandshake()
 	if err := s.checkHandshake(first, h); err != nil {
+		return nil, err
+	}
+	if err := s.config.Identities.Check(st.Context(), origin.Identity, h.GetServerId(), h.GetApplication()); err != nil {
 		return nil, err
 	}
 	path := s.registry.NewPath()
@@ -128,6 +136,31 @@ func (s *Service) handshake(st stream, origin ingress.Origin) (*serverconn.Conn,
 		return nil, err
 	}
 	return conn, nil
+}
+
+// first returns the first message, or an error when none comes in time.
+func (s *Service) first(st stream) (*holdfastv1.AttachRequest, error) {
+	type received struct {
+		message *holdfastv1.AttachRequest
+		err     error
+	}
+	came := make(chan received, 1)
+	s.loops.Go(func() {
+		m, err := st.Recv()
+		came <- received{m, err}
+	})
+	late := time.NewTimer(s.config.HandshakeTimeout)
+	defer late.Stop()
+	select {
+	case r := <-came:
+		if r.err != nil {
+			return nil, s.recvError(r.err)
+		}
+		return r.message, nil
+	case <-late.C:
+		return nil, wire.Errorf(holdfastv1.ErrorReason_ERROR_REASON_HANDSHAKE_TIMEOUT,
+			"no handshake came within %v; begin with one", s.config.HandshakeTimeout)
+	}
 }
 
 // minHeartbeat is the shortest heartbeat interval that an app server may ask for.

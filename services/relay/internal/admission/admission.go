@@ -1,0 +1,147 @@
+// Package admission decides whether the relay takes one more client. Those that it has go on whatever it decides.
+package admission
+
+import (
+	"math"
+	"runtime/debug"
+	"runtime/metrics"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/time/rate"
+
+	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
+	"github.com/holdfast/holdfast/pkg/wire"
+	"github.com/holdfast/holdfast/services/relay/internal/config"
+)
+
+// Gate admits clients. It is safe for concurrent use.
+type Gate struct {
+	limits config.Limits
+	// memory is the limit of the process in bytes; 0 is none.
+	memory int64
+	rate   *rate.Limiter // nil: no limit
+
+	// retained and used are what Look found.
+	retained, used atomic.Int64
+
+	mu sync.Mutex
+	// Guarded by mu: how many are in, in all, by address and by identity. What is not known is not counted.
+	all                  int
+	byHost, byIdentities map[string]int
+}
+
+// Guest is who asks to be let in.
+type Guest struct {
+	// Host is the IP address, Identity the subject of the token; empty when it is not known.
+	Host, Identity string
+}
+
+// New returns a gate with the limits.
+func New(limits config.Limits) *Gate {
+	g := &Gate{limits: limits, memory: limits.MaxMemoryBytes, byHost: make(map[string]int), byIdentities: make(map[string]int)}
+	if g.memory == 0 {
+		if limit := debug.SetMemoryLimit(-1); limit != math.MaxInt64 { // GOMEMLIMIT
+			g.memory = limit
+		}
+	}
+	if n := limits.ConnectionRate; n > 0 {
+		g.rate = rate.NewLimiter(rate.Limit(n), n)
+	}
+	return g
+}
+
+// Knock is called for each stream before anything is done for it. Its error has the reason CONNECTION_RATE or OVERLOADED.
+func (g *Gate) Knock() error {
+	if err := g.overloaded(); err != nil {
+		return err
+	}
+	if g.rate != nil && !g.rate.Allow() {
+		return wire.Errorf(holdfastv1.ErrorReason_ERROR_REASON_CONNECTION_RATE,
+			"more than %d new connections a second; try again later", g.limits.ConnectionRate)
+	}
+	return nil
+}
+
+// memoryShare is the part of the memory limit, in percent, above which nobody new is let in.
+const memoryShare = 90
+
+func (g *Gate) overloaded() error {
+	if most, now := g.limits.MaxRetainedBytes, g.retained.Load(); most > 0 && now > most {
+		return wire.Errorf(holdfastv1.ErrorReason_ERROR_REASON_OVERLOADED,
+			"the relay holds %d bytes for its connections, the limit is %d; try again later", now, most)
+	}
+	if most, now := g.memory/100*memoryShare, g.used.Load(); g.memory > 0 && now > most {
+		return wire.Errorf(holdfastv1.ErrorReason_ERROR_REASON_OVERLOADED,
+			"the relay uses %d bytes of memory and takes nobody new above %d; try again later", now, most)
+	}
+	return nil
+}
+
+// Admit lets a guest in, whom Leave lets out. Its error has the reason TOO_MANY_CONNECTIONS.
+func (g *Gate) Admit(guest Guest) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, l := range []struct {
+		now, most int
+		what      string
+	}{
+		{g.all, g.limits.MaxConnections, "in all"},
+		{g.byHost[guest.Host], known(guest.Host, g.limits.MaxConnectionsPerAddress), "from this address"},
+		{g.byIdentities[guest.Identity], known(guest.Identity, g.limits.MaxConnectionsPerIdentity), "of this identity"},
+	} {
+		if l.most > 0 && l.now >= l.most {
+			return wire.Errorf(holdfastv1.ErrorReason_ERROR_REASON_TOO_MANY_CONNECTIONS,
+				"there are %d connections %s, which is the limit; end one, or try again later", l.now, l.what)
+		}
+	}
+	g.all++
+	add(g.byHost, guest.Host, 1)
+	add(g.byIdentities, guest.Identity, 1)
+	return nil
+}
+
+// Leave lets out a guest that was let in.
+func (g *Gate) Leave(guest Guest) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.all--
+	add(g.byHost, guest.Host, -1)
+	add(g.byIdentities, guest.Identity, -1)
+}
+
+func known(name string, most int) int {
+	if name == "" {
+		return 0
+	}
+	return most
+}
+
+// add changes a count, and forgets it when it is nothing: else the map would grow with every name that was ever seen.
+func add(counts map[string]int, name string, n int) {
+	if name == "" {
+		return
+	}
+	if counts[name] += n; counts[name] == 0 {
+		delete(counts, name)
+	}
+}
+
+// WantsRetained reports whether Look wants to know what is retained.
+func (g *Gate) WantsRetained() bool { return g.limits.MaxRetainedBytes > 0 }
+
+const (
+	memoryTotal    = "/memory/classes/total:bytes"
+	memoryReleased = "/memory/classes/heap/released:bytes"
+)
+
+// Look takes in how many bytes are retained, and looks how much memory the process uses. It is called now and then.
+func (g *Gate) Look(retained int64) {
+	g.retained.Store(retained)
+	if g.memory == 0 {
+		return
+	}
+	samples := []metrics.Sample{{Name: memoryTotal}, {Name: memoryReleased}}
+	metrics.Read(samples)
+	g.used.Store(int64(samples[0].Value.Uint64() - samples[1].Value.Uint64()))
+}

@@ -1,0 +1,116 @@
+package admission
+
+import (
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/holdfast/holdfast/pkg/wire"
+	"github.com/holdfast/holdfast/services/relay/internal/config"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestCounts(t *testing.T) {
+	t.Parallel()
+	g := New(config.Limits{MaxConnections: 4, MaxConnectionsPerAddress: 2, MaxConnectionsPerIdentity: 1})
+	for i, c := range []struct {
+		guest Guest
+		want  string
+	}{
+		{Guest{"a", "x"}, ""},
+		{Guest{"a", "x"}, "of this identity"},
+		{Guest{"a", "y"}, ""},
+		{Guest{"a", "z"}, "from this address"},
+		{Guest{}, ""},
+		{Guest{}, ""},
+		{Guest{"b", "b"}, "in all"},
+	} {
+		err := g.Admit(c.guest)
+		switch {
+		case c.want == "" && err != nil:
+			t.Errorf("guest %d: %v", i, err)
+		case c.want != "" && (wire.ErrorReasonOf(err) != "TOO_MANY_CONNECTIONS" || !strings.Contains(err.Error(), c.want)):
+			t.Errorf("guest %d: got %v, want one that says %q", i, err, c.want)
+		}
+	}
+	g.Leave(Guest{"a", "x"})
+	if err := g.Admit(Guest{"a", "x"}); err != nil {
+		t.Errorf("after one has left: %v", err)
+	}
+	for _, guest := range []Guest{{"a", "x"}, {"a", "y"}, {}, {}} {
+		g.Leave(guest)
+	}
+	if g.all != 0 || len(g.byHost) != 0 || len(g.byIdentities) != 0 {
+		t.Errorf("all have left, and it holds %d, %v, %v", g.all, g.byHost, g.byIdentities)
+	}
+}
+
+func TestNoLimits(t *testing.T) {
+	t.Parallel()
+	g := New(config.Limits{})
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 1000 {
+				if err := g.Knock(); err != nil {
+					t.Error(err)
+				}
+				if err := g.Admit(Guest{"a", "x"}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if g.all != 8000 {
+		t.Errorf("%d are in", g.all)
+	}
+}
+
+func TestRate(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := New(config.Limits{ConnectionRate: 10})
+		knock := func(n int) (in int) {
+			for range n {
+				if err := g.Knock(); err == nil {
+					in++
+				} else if wire.ErrorReasonOf(err) != "CONNECTION_RATE" {
+					t.Error(err)
+				}
+			}
+			return in
+		}
+		if in := knock(30); in != 10 {
+			t.Errorf("%d of 30 at once were let in", in)
+		}
+		time.Sleep(time.Second / 2)
+		if in := knock(30); in != 5 {
+			t.Errorf("%d were let in after half a second", in)
+		}
+	})
+}
+
+// Above a limit nobody new is let in; below it again they are.
+func TestOverload(t *testing.T) {
+	t.Parallel()
+	g := New(config.Limits{MaxRetainedBytes: 100})
+	for retained, want := range map[int64]string{100: "", 101: "OVERLOADED"} {
+		g.Look(retained)
+		if err := g.Knock(); wire.ErrorReasonOf(err) != want {
+			t.Errorf("%d bytes retained: %v", retained, err)
+		}
+	}
+	for limit, want := range map[int64]string{1 << 40: "", 1 << 20: "OVERLOADED"} { // a process of Go uses more than 1 MiB
+		g := New(config.Limits{MaxMemoryBytes: limit})
+		g.Look(0)
+		if err := g.Knock(); wire.ErrorReasonOf(err) != want {
+			t.Errorf("limit of %d bytes: %v", limit, err)
+		}
+	}
+}
