@@ -9,9 +9,9 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
+	"github.com/holdfast/holdfast/cmd/holdfast/internal/dial"
 	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
 )
 
@@ -22,13 +22,23 @@ type Client struct {
 	address string
 }
 
-// Dial prepares a connection to the admin listener at HOST:PORT. The first call connects.
-func Dial(address string) (*Client, error) {
-	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+// Target says where the admin listener is, HOST:PORT, and how it is spoken to.
+type Target struct {
+	dial.Security
+	Address string
+}
+
+// Dial prepares a connection to the admin listener. The first call connects.
+func Dial(t Target) (*Client, error) {
+	options, err := t.Options()
 	if err != nil {
-		return nil, fmt.Errorf("--admin %s: %w", address, err)
+		return nil, err
 	}
-	return &Client{holdfastv1.NewAdminServiceClient(conn), conn, address}, nil
+	conn, err := grpc.NewClient(t.Address, options...)
+	if err != nil {
+		return nil, fmt.Errorf("--admin %s: %w", t.Address, err)
+	}
+	return &Client{holdfastv1.NewAdminServiceClient(conn), conn, t.Address}, nil
 }
 
 // Close closes the connection.
@@ -49,6 +59,8 @@ func (c *Client) Explain(err error) error {
 				c.address, st.Message()),
 			cause: err,
 		}
+	case st.Code() == codes.Unauthenticated:
+		return &Error{text: st.Message() + "; name the file that has it with --admin-token-file or HOLDFAST_ADMIN_TOKEN_FILE", cause: err}
 	case Reason(err) != "":
 		return &Error{text: fmt.Sprintf("%s (%s)", st.Message(), Reason(err)), cause: err}
 	}

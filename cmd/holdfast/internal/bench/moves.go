@@ -128,7 +128,7 @@ func (t *theatre) buildWithIngresses(ctx context.Context) (*subject, *reloads, e
 	if err := ready(ctx, s); err != nil {
 		return nil, nil, err
 	}
-	client, err := admin.Dial(addresses[1])
+	client, err := admin.Dial(admin.Target{Address: addresses[1]})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/holdfast/holdfast/cmd/holdfast/internal/admin"
+	"github.com/holdfast/holdfast/cmd/holdfast/internal/dial"
 )
 
 const description = `Looks after a holdfast relay: reloads of ingresses, connections, events, traffic to test with, and a demo.
@@ -24,8 +25,11 @@ Examples:
 
 // commands has the global flags and the commands.
 type commands struct {
-	Admin  string `default:"127.0.0.1:7401" env:"HOLDFAST_ADMIN" help:"HOST:PORT of the relay's admin listener."`
-	Output string `default:"text" enum:"text,json" env:"HOLDFAST_OUTPUT" help:"text or json."`
+	Admin          string `default:"127.0.0.1:7401" env:"HOLDFAST_ADMIN" help:"HOST:PORT of the relay's admin listener."`
+	AdminCA        string `name:"admin-ca" env:"HOLDFAST_ADMIN_CA" placeholder:"FILE" help:"Certificates, PEM, that the admin listener's must be signed by; speaks TLS."`
+	AdminTLS       bool   `name:"admin-tls" env:"HOLDFAST_ADMIN_TLS" help:"Speak TLS to the admin listener, and believe what the system believes."`
+	AdminTokenFile string `env:"HOLDFAST_ADMIN_TOKEN_FILE" placeholder:"FILE" help:"File with the token of operators."`
+	Output         string `default:"text" enum:"text,json" env:"HOLDFAST_OUTPUT" help:"text or json."`
 
 	Reload   reloadCommand   `cmd:"" help:"Move the logical connections off an ingress so that it can be reloaded."`
 	Complete completeCommand `cmd:"" help:"Return an ingress to service after its reload."`
@@ -47,7 +51,7 @@ type commands struct {
 type environment struct {
 	out      io.Writer
 	errs     io.Writer
-	admin    string
+	admin    admin.Target
 	json     bool
 	terminal bool // out is a terminal
 }
@@ -104,7 +108,9 @@ func parseAndRun(ctx context.Context, args []string, out, errs io.Writer) error 
 	if err != nil {
 		return fmt.Errorf("%w (see holdfast --help)", err)
 	}
-	e := &environment{out: out, errs: errs, admin: c.Admin, json: c.Output == "json", terminal: isTerminal(out)}
+	e := &environment{out: out, errs: errs, json: c.Output == "json", terminal: isTerminal(out), admin: admin.Target{
+		Address: c.Admin, Security: dial.Security{TLS: c.AdminTLS, CA: c.AdminCA, TokenFile: c.AdminTokenFile},
+	}}
 	command.BindTo(ctx, (*context.Context)(nil))
 	return command.Run(e)
 }

@@ -6,10 +6,10 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 
+	"github.com/holdfast/holdfast/cmd/holdfast/internal/dial"
 	"github.com/holdfast/holdfast/cmd/holdfast/internal/output"
 )
 
@@ -17,6 +17,8 @@ type healthCommand struct {
 	Address string        `required:"" placeholder:"HOST:PORT" help:"The gRPC server to ask."`
 	Service string        `help:"The service to ask for; left out, the server as a whole."`
 	Timeout time.Duration `default:"5s" help:"For how long to wait for the answer."`
+	TLS     bool          `name:"tls" help:"Speak TLS, and believe what the system believes."`
+	CA      string        `name:"ca" placeholder:"FILE" help:"Certificates, PEM, to believe instead; speaks TLS."`
 }
 
 // Help is shown by --help.
@@ -29,7 +31,11 @@ Example:
 
 // Run runs the command.
 func (c *healthCommand) Run(ctx context.Context, e *environment) error {
-	conn, err := grpc.NewClient(c.Address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	options, err := dial.Security{TLS: c.TLS, CA: c.CA}.Options()
+	if err != nil {
+		return err
+	}
+	conn, err := grpc.NewClient(c.Address, options...)
 	if err != nil {
 		return fmt.Errorf("--address %s: %w", c.Address, err)
 	}

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/holdfast/holdfast/cmd/holdfast/internal/dial"
 	"github.com/holdfast/holdfast/cmd/holdfast/internal/output"
 	"github.com/holdfast/holdfast/cmd/holdfast/internal/traffic"
 )
@@ -22,6 +23,9 @@ type trafficCommand struct {
 	Duration      time.Duration `default:"0s" help:"For how long to run; 0s runs until SIGINT or SIGTERM."`
 	Report        time.Duration `default:"5s" help:"Interval of the lines that say how it goes; 0s leaves them out."`
 	StopGrace     time.Duration `default:"10s" help:"For how long the end waits for what is under way."`
+	TLS           bool          `name:"tls" help:"Speak TLS, and believe what the system believes."`
+	CA            string        `name:"ca" placeholder:"FILE" help:"Certificates, PEM, to believe instead; speaks TLS."`
+	TokenFile     string        `placeholder:"FILE" help:"File with the token that every client shows."`
 }
 
 // Help is shown by --help.
@@ -39,9 +43,13 @@ func (c *trafficCommand) Run(ctx context.Context, e *environment) error {
 			return fmt.Errorf("%s: %s is not allowed; 0s and more is", flag, value)
 		}
 	}
+	options, err := dial.Security{TLS: c.TLS, CA: c.CA, TokenFile: c.TokenFile}.Options()
+	if err != nil {
+		return err
+	}
 	fleet, err := traffic.New(traffic.Config{
 		Addresses: c.Addresses, Clients: c.Clients, Application: c.Application, Rate: c.Rate, Size: c.Size,
-		CountInterval: c.CountInterval, StopGrace: c.StopGrace,
+		CountInterval: c.CountInterval, StopGrace: c.StopGrace, DialOptions: options,
 	})
 	if err != nil {
 		return err

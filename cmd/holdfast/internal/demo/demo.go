@@ -66,7 +66,7 @@ type show struct {
 
 // perform runs the show on a stage that stands.
 func perform(ctx context.Context, st *stage, print *printer) (Result, error) {
-	client, err := admin.Dial(st.admin)
+	client, err := admin.Dial(admin.Target{Address: st.admin})
 	if err != nil {
 		return Result{}, err
 	}

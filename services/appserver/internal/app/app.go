@@ -45,7 +45,13 @@ func Main(args []string, stdout, stderr io.Writer) int {
 
 // Run runs the app server until ctx is done and its connections have ended.
 func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
+	options, closeTLS, err := cfg.dialOptions()
+	if err != nil {
+		return err
+	}
+	defer closeTLS()
 	server, err := appserver.New(appserver.Config{
+		DialOptions:         options,
 		Relays:              cfg.Relays,
 		ConnectionsPerRelay: cfg.ConnectionsPerRelay,
 		ServerID:            cfg.ServerID,

@@ -32,6 +32,10 @@ type Config struct {
 	Listen              string        `default:"127.0.0.1:7410" help:"Where to serve gRPC health and reflection."`
 	ParkTime            time.Duration `default:"30s" help:"For how long a connection waits for the relay to take it up again when its server connections are lost, beside three heartbeat intervals; 0s to 1h."`
 	ShutdownGrace       time.Duration `default:"10s" help:"For how long a shutdown waits for connections to end."`
+	TLSCA               string        `name:"tls-ca" placeholder:"FILE" help:"Certificates, PEM, one of which must have signed the one that --relays show; speaks TLS."`
+	TLSCert             string        `name:"tls-cert" placeholder:"FILE" help:"Certificate chain to show, PEM; read again when it changes. In the same directory as its key."`
+	TLSKey              string        `name:"tls-key" placeholder:"FILE" help:"Key for --tls-cert, PEM."`
+	TLSServerName       string        `name:"tls-server-name" placeholder:"NAME" help:"Name that the certificate of --relays must be for; the one that is dialled when left out."`
 	LogFormat           string        `default:"text" enum:"text,json" help:"text or json."`
 	LogLevel            string        `default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
 }
@@ -93,6 +97,12 @@ func (c *Config) check() error {
 	}
 	if n := c.ConnectionsPerRelay; n < 1 || n > maxConnectionsPerRelay {
 		errs = append(errs, fmt.Errorf("--connections-per-relay: %d is not allowed; 1 to %d is", n, maxConnectionsPerRelay))
+	}
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		errs = append(errs, fmt.Errorf("--tls-cert: %q and --tls-key: %q: give both or neither", c.TLSCert, c.TLSKey))
+	}
+	if c.TLSCA == "" && (c.TLSCert != "" || c.TLSServerName != "") {
+		errs = append(errs, errors.New("--tls-ca: is empty; --tls-cert and --tls-server-name need it"))
 	}
 	for _, d := range []struct {
 		flag  string
