@@ -66,7 +66,10 @@ func NewClients(c *config.Security, log *slog.Logger) (*Clients, error) {
 		clients.keys = file.get
 	case strings.HasPrefix(c.JWTJWKS, "https://"):
 		ctx, cancel := context.WithCancel(context.Background())
-		set, err := keyfunc.NewDefaultOverrideCtx(ctx, []string{c.JWTJWKS}, keyfunc.Override{HTTPTimeout: 10 * time.Second})
+		loud := false // a relay that cannot get the keys lets nobody in: it should not seem to be well
+		set, err := keyfunc.NewDefaultOverrideCtx(ctx, []string{c.JWTJWKS}, keyfunc.Override{
+			HTTPTimeout: 10 * time.Second, NoErrorReturnFirstHTTPReq: &loud,
+		})
 		if err != nil {
 			cancel()
 			return nil, fmt.Errorf("--jwt-jwks=%q: %w", c.JWTJWKS, err)

@@ -25,8 +25,8 @@ const (
 	IdentityHeader = "x-holdfast-identity"
 )
 
-// maxName bounds the name of an ingress, and an identity, in bytes.
-const maxName = 128
+// MaxName bounds names of ingresses and app servers, and identities, in bytes.
+const MaxName = 128
 
 // Origin is where a stream came from.
 type Origin struct {
@@ -79,7 +79,7 @@ func (i *Identifier) Identify(ctx context.Context) Origin {
 	if name, ok := i.header(ctx, Header, "INGRESS_HEADER_IGNORED", trusted, validName, &o); ok {
 		o.Ingress = name
 	}
-	if identity, ok := i.header(ctx, IdentityHeader, "IDENTITY_HEADER_IGNORED", trusted, printable, &o); ok {
+	if identity, ok := i.header(ctx, IdentityHeader, "IDENTITY_HEADER_IGNORED", trusted, Printable, &o); ok {
 		o.Identity = identity
 	}
 	forwarded, ok := i.header(ctx, AddressHeader, "FORWARDED_HEADER_IGNORED", trusted, nil, &o)
@@ -143,11 +143,11 @@ func (i *Identifier) trusts(addr net.Addr) bool {
 	return false
 }
 
-func validName(name string) bool { return name != Direct && printable(name) }
+func validName(name string) bool { return name != Direct && Printable(name) }
 
-// printable reports whether the value is 1 to maxName bytes of ASCII with no space.
-func printable(value string) bool {
-	if value == "" || len(value) > maxName {
+// Printable reports whether the value is 1 to MaxName bytes of ASCII with no space.
+func Printable(value string) bool {
+	if value == "" || len(value) > MaxName {
 		return false
 	}
 	for _, c := range []byte(value) {

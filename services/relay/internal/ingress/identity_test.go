@@ -64,8 +64,8 @@ func TestIdentify(t *testing.T) {
 		{"name that is not ASCII", "10.1.2.3:50", []string{"ä"}, Direct, true},
 		{"name with a delete character", "10.1.2.3:50", []string{"\x7f"}, Direct, true},
 		{"all printable ASCII", "10.1.2.3:50", []string{"!a-Z_0.9~"}, "!a-Z_0.9~", false},
-		{"longest name", "10.1.2.3:50", []string{strings.Repeat("x", maxName)}, strings.Repeat("x", maxName), false},
-		{"too long a name", "10.1.2.3:50", []string{strings.Repeat("x", maxName+1)}, Direct, true},
+		{"longest name", "10.1.2.3:50", []string{strings.Repeat("x", MaxName)}, strings.Repeat("x", MaxName), false},
+		{"too long a name", "10.1.2.3:50", []string{strings.Repeat("x", MaxName+1)}, Direct, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := identifier.Identify(from(c.address, c.headers...))

@@ -49,7 +49,7 @@ func operatorOptions(log *slog.Logger, meters metric.MeterProvider, token *admin
 	})
 	unary, stream := recoveries(log)
 	options := []grpc.ServerOption{
-		grpc.ConnectionTimeout(connectionTimeout),
+		grpc.ConnectionTimeout(connectionTimeout), grpc.MaxHeaderListSize(maxHeaderBytes),
 		grpc.ChainUnaryInterceptor(selector.UnaryServerInterceptor(logging.UnaryServerInterceptor(calls, events), isAdmin), unary),
 		grpc.ChainStreamInterceptor(selector.StreamServerInterceptor(logging.StreamServerInterceptor(calls, events), isAdmin), stream),
 		grpc.StatsHandler(otelgrpc.NewServerHandler(

@@ -43,6 +43,9 @@ const (
 	connWindow   = 1 << 20
 )
 
+// maxHeaderBytes bounds the metadata of a stream: a token of some KiB fits.
+const maxHeaderBytes = 32 << 10
+
 // headerTimeout is for how long the head of an HTTP request may take.
 const headerTimeout = 10 * time.Second
 
@@ -91,7 +94,7 @@ func New(cfg *config.Config, log *slog.Logger, meters metric.MeterProvider) (*Re
 	}, r.registry, identifier, counters, log)
 
 	options := append(applicationOptions(log), grpc.MaxRecvMsgSize(cfg.MaxMessageBytes+messageOverhead),
-		grpc.StaticStreamWindowSize(streamWindow), grpc.StaticConnWindowSize(connWindow))
+		grpc.MaxHeaderListSize(maxHeaderBytes), grpc.StaticStreamWindowSize(streamWindow), grpc.StaticConnWindowSize(connWindow))
 	r.application = grpc.NewServer(append(options, secrets.options()...)...)
 	holdfastv1.RegisterClientConnectionServiceServer(r.application, r.clients)
 	holdfastv1.RegisterServerConnectionServiceServer(r.application, r.servers)
@@ -104,7 +107,7 @@ func New(cfg *config.Config, log *slog.Logger, meters metric.MeterProvider) (*Re
 	healthv1.RegisterHealthServer(r.operators, r.health)
 	channelz.RegisterChannelzServiceToServer(r.operators)
 	reflection.Register(r.operators)
-	r.web = &http.Server{Handler: secrets.guard(r.pages()), ReadHeaderTimeout: headerTimeout}
+	r.web = &http.Server{Handler: secrets.guard(r.pages()), ReadHeaderTimeout: headerTimeout, MaxHeaderBytes: maxHeaderBytes}
 	return r, nil
 }
 

@@ -163,6 +163,9 @@ func (s *Service) first(st stream) (*holdfastv1.AttachRequest, error) {
 	}
 }
 
+// nameRule says what a name must be: names go into log lines, and are held for as long as the relay runs.
+var nameRule = fmt.Sprintf("must be 1 to %d bytes of printable ASCII with no space", ingress.MaxName)
+
 // minHeartbeat is the shortest heartbeat interval that an app server may ask for.
 const minHeartbeat = 10 * time.Millisecond
 
@@ -177,14 +180,14 @@ func (s *Service) checkHandshake(first *holdfastv1.AttachRequest, h *holdfastv1.
 	case len(h.GetCapabilities()) > 0:
 		return wire.Errorf(holdfastv1.ErrorReason_ERROR_REASON_UNSUPPORTED_CAPABILITY,
 			"capability %q is not known here; the relay knows none", h.GetCapabilities()[0])
-	case h.GetServerId() == "":
-		return invalid("server_id", "is empty; name the app server")
-	case h.GetInstanceId() == "":
-		return invalid("instance_id", "is empty; name the process, anew at each start")
+	case !ingress.Printable(h.GetServerId()):
+		return invalid("server_id", nameRule)
+	case !ingress.Printable(h.GetInstanceId()):
+		return invalid("instance_id", nameRule)
 	case h.GetProcessNonce() == 0:
 		return invalid("process_nonce", "is 0; draw one at random when the process starts")
-	case h.GetApplication() == "":
-		return invalid("application", "is empty; name the application")
+	case !ingress.Printable(h.GetApplication()):
+		return invalid("application", nameRule)
 	case h.GetHeartbeatInterval() != nil && h.GetHeartbeatInterval().AsDuration() < minHeartbeat:
 		return invalid("heartbeat_interval", fmt.Sprintf("is %v; the least is %v", h.GetHeartbeatInterval().AsDuration(), minHeartbeat))
 	}
