@@ -88,6 +88,9 @@ func (f file) Validate(app *kong.Application) error {
 
 // Resolve implements kong.Resolver.
 func (f file) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+	if slices.Contains(ownFlags, flag.Name) { // Validate refuses them
+		return nil, nil
+	}
 	for _, name := range flag.Envs {
 		if _, set := os.LookupEnv(name); set {
 			return nil, nil
