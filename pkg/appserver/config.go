@@ -14,6 +14,7 @@ import (
 
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
@@ -58,6 +59,8 @@ type Config struct {
 	Logger *slog.Logger
 	// MeterProvider takes the metrics; the global one by default.
 	MeterProvider metric.MeterProvider
+	// TracerProvider takes the traces of moves; the global one by default. A move is traced when the relay traces it.
+	TracerProvider trace.TracerProvider
 	// WindowBytes is the window that is wanted for each connection and direction; 0 leaves it to the relay.
 	WindowBytes int
 	// HeartbeatInterval is the interval that is wanted; 0 leaves it to the relay.
@@ -108,6 +111,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.MeterProvider == nil {
 		c.MeterProvider = otel.GetMeterProvider()
+	}
+	if c.TracerProvider == nil {
+		c.TracerProvider = otel.GetTracerProvider()
 	}
 	if c.ParkTime == 0 {
 		c.ParkTime = defaultParkTime

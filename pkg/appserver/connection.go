@@ -54,6 +54,8 @@ type Connection struct {
 	gone     bool
 	pausedAt time.Time
 	paused   time.Duration // of the last handoff, until it was told
+	passage  *passage      // the move that is open, or nil
+	passed   []*passage    // the moves that are over, until they were told
 	rejected uint8         // the verdicts that the peer was told of, a bit each
 }
 
@@ -67,7 +69,10 @@ type adrift struct {
 type use struct {
 	path ordering.Path
 	lane *wire.Lane
+	conn *serverConn
 }
+
+func (c *Connection) useOf(sc *serverConn) use { return use{sc.path, wire.NewLane(sc.writer, c), sc} }
 
 // open makes a connection for an Open frame and starts its handler. A server that takes nothing new says so to the relay. It
 // returns the connection when there is one already.
@@ -80,7 +85,7 @@ func (s *Server) open(sc *serverConn, f *wire.Frame) *Connection {
 		arrived: make(chan struct{}, 1), room: make(chan struct{}, 1), sending: make(chan struct{}, 1), over: make(chan struct{}),
 		end: ordering.NewResponder(sc.path, f.Step, sc.window),
 	}
-	c.uses = []use{{sc.path, wire.NewLane(sc.writer, c)}}
+	c.uses = []use{c.useOf(sc)}
 	s.mu.Lock()
 	closing, other := s.closing, s.connections[c.id]
 	if !closing && other == nil {

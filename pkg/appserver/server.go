@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
 	"github.com/holdfast/holdfast/pkg/ordering"
 	"github.com/holdfast/holdfast/pkg/wire"
@@ -21,6 +23,7 @@ type Server struct {
 	config   Config
 	nonce    uint64
 	counters *counters
+	tracer   trace.Tracer
 
 	allTried chan struct{}
 
@@ -54,7 +57,7 @@ func New(config Config) (*Server, error) {
 		return nil, err
 	}
 	return &Server{
-		config: config, nonce: wire.NewID(), counters: counters,
+		config: config, nonce: wire.NewID(), counters: counters, tracer: config.TracerProvider.Tracer(scope),
 		connections: make(map[uint64]*Connection),
 		paths:       make(map[ordering.Path]*serverConn),
 		changed:     make(chan struct{}),
@@ -72,8 +75,14 @@ func (s *Server) Attached() int {
 
 // Run keeps the server connections and serves until the context ends. Then it has the relay place new
 // connections elsewhere where there is a choice, lets those that it has go on for the shutdown grace, closes what is left
-// with SERVER_SHUTDOWN, and returns nil once every goroutine is done. It may be called once.
+// with SERVER_SHUTDOWN, and returns nil once every goroutine is done. It may be called once. Its error says that the metrics
+// cannot be made.
 func (s *Server) Run(ctx context.Context) error {
+	unobserve, err := s.counters.observe(s)
+	if err != nil {
+		return err
+	}
+	defer unobserve()
 	// Streams and handlers live on through the grace.
 	life, end := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer end(nil)

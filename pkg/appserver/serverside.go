@@ -9,6 +9,7 @@ import (
 
 	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
 	"github.com/holdfast/holdfast/pkg/ordering"
+	"github.com/holdfast/holdfast/pkg/trail"
 	"github.com/holdfast/holdfast/pkg/wire"
 )
 
@@ -16,6 +17,7 @@ import (
 func (c *Connection) receive(sc *serverConn, in *wire.Frame) {
 	f := in.Step
 	f.Message.Payload = bytes.Clone(f.Message.Payload)
+	begun := c.server.newPassage(sc, in)
 	c.mu.Lock()
 	if c.gone {
 		c.mu.Unlock()
@@ -35,12 +37,9 @@ func (c *Connection) receive(sc *serverConn, in *wire.Frame) {
 	if m, ok := c.end.Inbox.Closing(); ok && c.closed == nil {
 		c.closed = &CloseError{Reason: holdfastv1.CloseReason(m.Reason), Detail: string(m.Payload)}
 	}
-	c.followLocked(sc, f, verdict, before)
+	c.followLocked(sc, f, verdict, before, begun)
 	if c.discard {
 		c.consumeAllLocked()
-	}
-	if verdict != ordering.Taken {
-		c.server.counters.drop(verdict.String())
 	}
 	var reject *holdfastv1.Frame
 	if bit := uint8(1) << verdict; verdict != ordering.Taken && f.Kind == ordering.Data && c.rejected&bit == 0 {
@@ -51,32 +50,38 @@ func (c *Connection) receive(sc *serverConn, in *wire.Frame) {
 	fx.arrived = c.end.Inbox.Waiting() > 0 || c.closed != nil
 	fx.room = f.Consumed > 0 || c.closed != nil
 	c.mu.Unlock()
+	if verdict != ordering.Taken {
+		c.server.counters.drop(verdict.String())
+	}
 	if reject != nil {
 		sc.writer.Reply(reject)
 	}
 	c.apply(fx)
 }
 
-// followLocked follows the steps of a move with lanes and the clock.
-func (c *Connection) followLocked(sc *serverConn, f ordering.Frame, verdict ordering.Verdict, before ordering.ResponderState) {
+// followLocked follows the steps of a move with lanes and the clock. Begun is the move that the frame may begin, or nil.
+func (c *Connection) followLocked(
+	sc *serverConn, f ordering.Frame, verdict ordering.Verdict, before ordering.ResponderState, begun *passage,
+) {
 	switch now := c.end.State(); {
 	case verdict == ordering.Taken && (f.Kind == ordering.Resume || f.Kind == ordering.Open):
-		c.uses = []use{{sc.path, wire.NewLane(sc.writer, c)}}
+		c.beginPassageLocked(begun)
+		c.uses = []use{c.useOf(sc)}
 		c.owing, c.paused = false, 0
-		if before == ordering.Paused {
-			c.server.counters.move("superseded")
-		}
-		c.server.counters.move("resumed")
 	case before == ordering.Running && now == ordering.Paused:
-		c.uses = append(c.uses, use{sc.path, wire.NewLane(sc.writer, c)})
+		c.beginPassageLocked(begun)
+		c.uses = append(c.uses, c.useOf(sc))
 		c.pausedAt = time.Now()
+		begun.trail.NoteAt(trail.Paused, c.pausedAt)
 	case before == ordering.Paused && now == ordering.Running:
 		c.uses = slices.DeleteFunc(c.uses, func(u use) bool { return !c.end.Uses(u.path) })
 		c.paused = time.Since(c.pausedAt)
+		c.passage.trail.Note(trail.AckReceived)
+		c.passage.trail.Note(trail.Drained)
+		c.passage.outcome, c.passage.paused = outcomeMoved, c.paused
 		if len(c.uses) == 0 { // the target was lost meanwhile
 			c.adriftLocked(sc, "the target of a handoff was lost")
 		}
-		c.server.counters.move("moved")
 	}
 }
 
@@ -176,7 +181,7 @@ func (c *Connection) abandon(why *CloseError) {
 func (c *Connection) abandonLocked(why *CloseError) effects {
 	c.closeLocked(why)
 	c.discard, c.gone = true, true
-	return effects{gone: true, cause: why}
+	return effects{gone: true, cause: why, passed: c.passedLocked()}
 }
 
 func (c *Connection) breachLocked(err error) effects {
@@ -194,6 +199,7 @@ type effects struct {
 	arrived, room bool
 	gone          bool
 	cause         *CloseError // ends the handler's context when not nil
+	passed        []*passage  // moves that are over
 }
 
 // effectsLocked derives from the state what has to be done.
@@ -202,6 +208,7 @@ func (c *Connection) effectsLocked() effects {
 	if !c.gone && c.end.Done() {
 		c.gone, fx.gone = true, true
 	}
+	fx.passed = c.passedLocked()
 	if c.gone {
 		return fx
 	}
@@ -230,6 +237,9 @@ func (c *Connection) apply(fx effects) {
 	if fx.room {
 		signal(c.room)
 	}
+	for _, p := range fx.passed {
+		p.tell(c)
+	}
 	if fx.cause != nil {
 		c.cancel(fx.cause)
 	}
@@ -251,8 +261,9 @@ func (c *Connection) Pull(lane *wire.Lane, batch *wire.Batch, quantum int) bool 
 	more := c.pullLocked(lane, batch, quantum)
 	gone := !c.gone && c.end.Done()
 	c.gone = c.gone || gone
+	passed := c.passedLocked()
 	c.mu.Unlock()
-	c.apply(effects{gone: gone})
+	c.apply(effects{gone: gone, passed: passed})
 	return more
 }
 
@@ -270,6 +281,9 @@ func (c *Connection) extraLocked(f ordering.Frame) (x wire.Extra) {
 	}
 	if f.Kind == ordering.Receipt && c.paused > 0 {
 		x.PausedMicros, c.paused = uint64(max(c.paused.Microseconds(), 1)), 0
+	}
+	if c.passage != nil && c.passage.sent(f.Kind) {
+		c.endPassageLocked("")
 	}
 	return x
 }

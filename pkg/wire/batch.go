@@ -69,12 +69,17 @@ func (b *Batch) Full() bool { return len(b.encoded) >= maxBatchBytes || b.frames
 // Frames returns how many frames it has.
 func (b *Batch) Frames() int { return b.frames }
 
+// Bytes returns how many bytes its frames take.
+func (b *Batch) Bytes() int { return len(b.encoded) }
+
 // Extra is what the owner of an end adds to its frames.
 type Extra struct {
 	// PausedMicros goes into a receipt.
 	PausedMicros uint64
 	// ClientIngress, ClientAddress and ClientSubject go into an Open.
 	ClientIngress, ClientAddress, ClientSubject string
+	// Traceparent goes into a Migrate or Resume.
+	Traceparent string
 }
 
 // Add adds a frame of the connection.
@@ -188,11 +193,11 @@ func rareFrame(id uint64, f ordering.Frame, x Extra) *holdfastv1.Frame {
 		}}
 	case ordering.Migrate:
 		out.Body = &holdfastv1.Frame_Migrate{Migrate: &holdfastv1.MigrateConnectionMessage{
-			Mode: holdfastv1.MigrateMode_MIGRATE_MODE_GRACEFUL,
+			Mode: holdfastv1.MigrateMode_MIGRATE_MODE_GRACEFUL, Traceparent: x.Traceparent,
 		}}
 	case ordering.Resume:
 		out.Body = &holdfastv1.Frame_Migrate{Migrate: &holdfastv1.MigrateConnectionMessage{
-			Mode: holdfastv1.MigrateMode_MIGRATE_MODE_RESUME, ReceivedSeq: f.Received,
+			Mode: holdfastv1.MigrateMode_MIGRATE_MODE_RESUME, ReceivedSeq: f.Received, Traceparent: x.Traceparent,
 		}}
 	case ordering.MigrateWithAck:
 		out.Body = &holdfastv1.Frame_MigrateWithAck{MigrateWithAck: &holdfastv1.MigrateConnectionWithAckMessage{ReceivedSeq: f.Received}}

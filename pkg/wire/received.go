@@ -62,6 +62,14 @@ func (r *Received) Release() {
 // Frames returns how many frames there are.
 func (r *Received) Frames() int { return len(r.frames) }
 
+// Bytes returns how many bytes the message took.
+func (r *Received) Bytes() int {
+	if r.buffer == nil {
+		return 0
+	}
+	return r.buffer.Len()
+}
+
 // Frame decodes frame i, from 0. Its payload is valid until Release.
 func (r *Received) Frame(i int, into *Frame) error { return into.decode(r.frames[i]) }
 

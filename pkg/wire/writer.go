@@ -42,6 +42,9 @@ type Writer struct {
 	wake      chan struct{} // capacity 1
 	ended     chan struct{}
 	end       sync.Once
+	// RoundTrip is told how long the answer to a heartbeat took, by the goroutine that calls Ping; nil for nobody. It must not
+	// be set after Run was called.
+	RoundTrip func(time.Duration)
 
 	// heard is when the peer was last heard, in nanoseconds after began.
 	heard atomic.Int64
@@ -64,6 +67,7 @@ type Writer struct {
 	draining       *holdfastv1.DrainingMessage
 	idle           bool
 	pingNonce      uint64
+	pingedAt       time.Time // when the last ping was sent; zero when it was answered
 }
 
 // NewWriter returns a writer for the path. Its send writes one batch to the stream and may block. The
@@ -142,12 +146,31 @@ func (w *Writer) HeardAt() time.Time { return w.began.Add(time.Duration(w.heard.
 
 // Ping takes a ping of the peer: one that is no answer is answered. Of several that wait, the last is.
 func (w *Writer) Ping(p *holdfastv1.PingMessage) {
-	if p == nil || p.GetAnswer() {
+	if p == nil {
+		return
+	}
+	if p.GetAnswer() {
+		w.answered(p.GetNonce())
 		return
 	}
 	w.mu.Lock()
 	w.ping = &holdfastv1.PingMessage{Nonce: p.GetNonce(), Answer: true}
 	w.unlockAndWake()
+}
+
+// answered takes the answer to a ping.
+func (w *Writer) answered(nonce uint64) {
+	w.mu.Lock()
+	pinged := w.pingedAt
+	if nonce != w.pingNonce {
+		pinged = time.Time{}
+	} else {
+		w.pingedAt = time.Time{}
+	}
+	w.mu.Unlock()
+	if !pinged.IsZero() && w.RoundTrip != nil {
+		w.RoundTrip(time.Since(pinged))
+	}
 }
 
 // Draining says on the stream that this path is about to go.
@@ -235,6 +258,9 @@ func (w *Writer) fill() {
 func (w *Writer) nextLane() *Lane {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.ping != nil && !w.ping.GetAnswer() {
+		w.pingedAt = time.Now()
+	}
 	if w.ping != nil || w.draining != nil {
 		w.batch.Ping, w.ping = cmp.Or(w.ping, w.batch.Ping), nil
 		w.batch.Draining, w.draining = cmp.Or(w.draining, w.batch.Draining), nil

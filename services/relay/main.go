@@ -9,9 +9,9 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
-	"go.opentelemetry.io/otel"
 
 	"github.com/holdfast/holdfast/pkg/gcfloor"
+	"github.com/holdfast/holdfast/pkg/observe"
 	"github.com/holdfast/holdfast/services/relay/internal/config"
 	"github.com/holdfast/holdfast/services/relay/internal/relay"
 )
@@ -33,9 +33,17 @@ func run() error {
 	gcfloor.Set(gcfloor.Default)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	r, err := relay.New(cfg, cfg.Logger(), otel.GetMeterProvider())
+	log := cfg.Logger()
+	telemetry, err := observe.Start(ctx, observe.Service{Name: "holdfast-relay", InstanceID: cfg.RelayID}, log)
 	if err != nil {
 		return err
 	}
-	return r.ListenAndServe(ctx)
+	r, err := relay.New(cfg, log, telemetry)
+	if err == nil {
+		err = r.ListenAndServe(ctx)
+	}
+	if lost := telemetry.Shutdown(context.Background()); lost != nil {
+		log.Warn("telemetry", "error", lost)
+	}
+	return err
 }

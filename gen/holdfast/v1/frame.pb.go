@@ -787,7 +787,11 @@ type MigrateConnectionMessage struct {
 	Mode  MigrateMode            `protobuf:"varint,1,opt,name=mode,proto3,enum=holdfast.v1.MigrateMode" json:"mode,omitempty"`
 	// In a resume: all messages through this number were received by the relay; the app server replays
 	// those after it. Less than what the relay acknowledged, or more than was sent, is a protocol error.
-	ReceivedSeq   uint64 `protobuf:"varint,2,opt,name=received_seq,json=receivedSeq,proto3" json:"received_seq,omitempty"`
+	ReceivedSeq uint64 `protobuf:"varint,2,opt,name=received_seq,json=receivedSeq,proto3" json:"received_seq,omitempty"`
+	// The trace context of the move: a traceparent as the W3C Trace Context has it, at most 128 bytes; empty
+	// when nobody traces the move. The app server's span of the move is a child of the one that it names. One
+	// that is not valid is ignored: a trace is never a reason to refuse a move.
+	Traceparent   string `protobuf:"bytes,3,opt,name=traceparent,proto3" json:"traceparent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -834,6 +838,13 @@ func (x *MigrateConnectionMessage) GetReceivedSeq() uint64 {
 		return x.ReceivedSeq
 	}
 	return 0
+}
+
+func (x *MigrateConnectionMessage) GetTraceparent() string {
+	if x != nil {
+		return x.Traceparent
+	}
+	return ""
 }
 
 // MigrateConnectionWithAckMessage is the app server's barrier (step 6).
@@ -1021,10 +1032,11 @@ const file_holdfast_v1_frame_proto_rawDesc = "" +
 	"\x06detail\x18\x03 \x01(\tR\x06detail\"X\n" +
 	"\x0eReceiptMessage\x12!\n" +
 	"\fconsumed_seq\x18\x01 \x01(\x04R\vconsumedSeq\x12#\n" +
-	"\rpaused_micros\x18\x02 \x01(\x04R\fpausedMicros\"k\n" +
+	"\rpaused_micros\x18\x02 \x01(\x04R\fpausedMicros\"\x8d\x01\n" +
 	"\x18MigrateConnectionMessage\x12,\n" +
 	"\x04mode\x18\x01 \x01(\x0e2\x18.holdfast.v1.MigrateModeR\x04mode\x12!\n" +
-	"\freceived_seq\x18\x02 \x01(\x04R\vreceivedSeq\"D\n" +
+	"\freceived_seq\x18\x02 \x01(\x04R\vreceivedSeq\x12 \n" +
+	"\vtraceparent\x18\x03 \x01(\tR\vtraceparent\"D\n" +
 	"\x1fMigrateConnectionWithAckMessage\x12!\n" +
 	"\freceived_seq\x18\x01 \x01(\x04R\vreceivedSeq\"\f\n" +
 	"\n" +

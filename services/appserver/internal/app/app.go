@@ -20,6 +20,7 @@ import (
 
 	"github.com/holdfast/holdfast/pkg/appserver"
 	"github.com/holdfast/holdfast/pkg/gcfloor"
+	"github.com/holdfast/holdfast/pkg/observe"
 	"github.com/holdfast/holdfast/services/appserver/internal/sample"
 )
 
@@ -45,6 +46,18 @@ func Main(args []string, stdout, stderr io.Writer) int {
 
 // Run runs the app server until ctx is done and its connections have ended.
 func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
+	telemetry, err := observe.Start(ctx, observe.Service{Name: "holdfast-appserver", InstanceID: cfg.InstanceID}, log)
+	if err != nil {
+		return err
+	}
+	err = run(ctx, cfg, log, telemetry)
+	if lost := telemetry.Shutdown(context.WithoutCancel(ctx)); lost != nil {
+		log.Warn("telemetry", "error", lost)
+	}
+	return err
+}
+
+func run(ctx context.Context, cfg Config, log *slog.Logger, telemetry *observe.Telemetry) error {
 	options, closeTLS, err := cfg.dialOptions()
 	if err != nil {
 		return err
@@ -59,12 +72,23 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 		Application:         cfg.Application,
 		Handler:             appserver.HandlerFunc(sample.ServeConnection),
 		Logger:              log,
+		MeterProvider:       telemetry.Meters,
+		TracerProvider:      telemetry.Traces,
 		ParkTime:            orNone(cfg.ParkTime),
 		ShutdownGrace:       orNone(cfg.ShutdownGrace),
 	})
 	if err != nil {
 		return err
 	}
+	stopMetrics, err := serveMetrics(cfg.MetricsListen, telemetry.Page, log)
+	if err != nil {
+		return err
+	}
+	return errors.Join(serveHealthAnd(ctx, cfg, log, server), stopMetrics())
+}
+
+// serveHealthAnd runs the server with its health port beside it.
+func serveHealthAnd(ctx context.Context, cfg Config, log *slog.Logger, server *appserver.Server) error {
 	listener, err := net.Listen("tcp", cfg.Listen)
 	if err != nil {
 		return fmt.Errorf("--listen %s: %w", cfg.Listen, err)

@@ -30,6 +30,7 @@ type Config struct {
 	InstanceID          string        `name:"instance-id" placeholder:"RANDOM" help:"Names this process; leave it out to have it drawn at random."`
 	Application         string        `default:"echo" help:"The application that clients ask for."`
 	Listen              string        `default:"127.0.0.1:7410" help:"Where to serve gRPC health and reflection."`
+	MetricsListen       string        `placeholder:"HOST:PORT" help:"Where to serve the metrics for Prometheus, at /metrics over HTTP; leave it out to serve none."`
 	ParkTime            time.Duration `default:"30s" help:"For how long a connection waits for the relay to take it up again when its server connections are lost, beside three heartbeat intervals; 0s to 1h."`
 	ShutdownGrace       time.Duration `default:"10s" help:"For how long a shutdown waits for connections to end."`
 	TLSCA               string        `name:"tls-ca" placeholder:"FILE" help:"Certificates, PEM, one of which must have signed the one that --relays show; speaks TLS."`
@@ -85,6 +86,9 @@ func (c *Config) check() error {
 		checkName("--server-id", c.ServerID),
 		checkName("--application", c.Application),
 		checkAddress("--listen", c.Listen, 0),
+	}
+	if c.MetricsListen != "" {
+		errs = append(errs, checkAddress("--metrics-listen", c.MetricsListen, 0))
 	}
 	if c.InstanceID != "" {
 		errs = append(errs, checkName("--instance-id", c.InstanceID))

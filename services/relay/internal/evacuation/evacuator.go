@@ -59,6 +59,8 @@ type move struct {
 	// connection goes from a server connection to the target; from is nil in a resume.
 	connection   *logical.Connection
 	from, target *serverconn.Conn
+	// planned is when the loop found the connection on a draining path.
+	planned time.Time
 	// place is where it holds a place, or nil.
 	place *places
 	// result takes the outcome when somebody waits for it; capacity 1.
@@ -163,10 +165,11 @@ func (e *Evacuator) evacuate(ctx context.Context, ticks <-chan time.Time) {
 func (e *Evacuator) planMoves() map[serverconn.Instance][]*move {
 	moves := make(map[serverconn.Instance][]*move)
 	e.unanswered = false
+	now := time.Now()
 	for _, d := range e.plan() {
 		e.unanswered = e.unanswered || d.Reason == placement.TargetSuspect
 		m := &move{
-			connection: e.registry.Connection(d.ID), place: e.handoffs,
+			connection: e.registry.Connection(d.ID), place: e.handoffs, planned: now,
 			from: e.registry.ServerConnection(d.From), target: e.registry.ServerConnection(d.Target),
 		}
 		if m.connection != nil && m.from != nil && m.target != nil { // else not movable, or just gone
@@ -218,7 +221,14 @@ func (e *Evacuator) plan() []placement.Decision {
 
 // beginHandoff begins one handoff. When it fails, the place that the move holds is free again.
 func (e *Evacuator) beginHandoff(m *move) error {
-	return e.begin(m, func() error { return m.connection.Migrate(m.target) })
+	why := logical.Why{Reason: logical.Operator, Planned: m.planned}
+	if !m.planned.IsZero() {
+		why.Reason, why.Requested = logical.Draining, e.registry.ReloadRequested(m.from.Ingress)
+	}
+	if !why.Requested.IsZero() {
+		why.Reason = logical.Reload
+	}
+	return e.begin(m, func() error { return m.connection.Migrate(m.target, why) })
 }
 
 func (e *Evacuator) begin(m *move, start func() error) error {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/metric/noop"
+	tracenoop "go.opentelemetry.io/otel/trace/noop"
 	"go.uber.org/goleak"
 
 	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
@@ -33,7 +34,7 @@ type rig struct {
 
 func newRig(t *testing.T, config Config) *rig {
 	t.Helper()
-	counters, err := telemetry.New(noop.NewMeterProvider())
+	counters, err := telemetry.New(noop.NewMeterProvider(), tracenoop.NewTracerProvider())
 	if err != nil {
 		t.Fatal(err)
 	}

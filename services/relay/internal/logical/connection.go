@@ -15,6 +15,7 @@ import (
 	"github.com/holdfast/holdfast/pkg/wire"
 	"github.com/holdfast/holdfast/services/relay/internal/payload"
 	"github.com/holdfast/holdfast/services/relay/internal/serverconn"
+	"github.com/holdfast/holdfast/services/relay/internal/telemetry"
 )
 
 // Info says who a connection belongs to.
@@ -71,6 +72,7 @@ type Connection struct {
 	// Instance is the process of the app server that the connection belongs to.
 	Instance serverconn.Instance
 	observer Observer
+	counters *telemetry.Counters
 
 	// toClient and room wake the client's writer and reader; capacity 1.
 	toClient, room chan struct{}
@@ -87,6 +89,8 @@ type Connection struct {
 	last *serverconn.Conn
 	// parked says since when and from where the connection is parked or being resumed.
 	parked parking
+	// passage is the move that is open, or nil.
+	passage *passage
 	// gapped: messages were missing once.
 	gapped bool
 	// discard: the client is gone, so that what comes for it is consumed unseen.
@@ -108,10 +112,10 @@ type use struct {
 }
 
 // New returns a connection on the server connection, which its caller has acquired, for the owner to make known and then
-// to Start.
-func New(info Info, s *serverconn.Conn, observer Observer) *Connection {
+// to Start. Counters may be nil: then nobody follows its moves.
+func New(info Info, s *serverconn.Conn, observer Observer, counters *telemetry.Counters) *Connection {
 	c := &Connection{
-		Info: info, Instance: s.Instance, observer: observer,
+		Info: info, Instance: s.Instance, observer: observer, counters: counters,
 		toClient: make(chan struct{}, 1), room: make(chan struct{}, 1), over: make(chan struct{}),
 		end: ordering.NewInitiator(s.Path, s.Window),
 	}

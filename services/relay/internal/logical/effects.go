@@ -22,6 +22,7 @@ type effects struct {
 	from      *serverconn.Conn // with parked
 	ended     *Ending
 	released  []*serverconn.Conn
+	passage   *passage // a move that has ended
 }
 
 type laneWake struct {
@@ -61,6 +62,7 @@ func (c *Connection) endLocked(fx *effects) {
 	if c.closure.Reason == 0 { // the application's Close waits for the client to take what came before it
 		fx.ended.Why.Reason = holdfastv1.CloseReason_CLOSE_REASON_APPLICATION_CLOSED
 	}
+	c.endPassageLocked(fx, ConnectionEnded, 0)
 	c.releaseLocked(fx)
 }
 
@@ -94,6 +96,9 @@ func (c *Connection) apply(fx effects) {
 	}
 	if fx.dropped != 0 {
 		c.observer.Dropped(c, fx.dropped, fx.firstDrop)
+	}
+	if fx.passage != nil {
+		fx.passage.tell(c)
 	}
 	if fx.settled != nil {
 		c.observer.Settled(c, *fx.settled)

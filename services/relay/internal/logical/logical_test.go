@@ -41,7 +41,7 @@ func newRig(t *testing.T) *rig {
 	if !r.paths[1].Acquire() {
 		t.Fatal("a new server connection is ending")
 	}
-	r.Connection = New(Info{ID: 42, ClientIngress: "in", ClientAddress: "addr"}, r.paths[1], r)
+	r.Connection = New(Info{ID: 42, ClientIngress: "in", ClientAddress: "addr"}, r.paths[1], r, nil)
 	r.Start()
 	return r
 }
@@ -194,7 +194,7 @@ func TestLifeOfAConnection(t *testing.T) {
 
 func TestMove(t *testing.T) {
 	r := settled(t)
-	r.must(r.Migrate(r.paths[2]))
+	r.must(r.Migrate(r.paths[2], Why{}))
 	if v := r.View(); v.State != placement.InHandoff || v.Path != 2 || v.Previous != 1 {
 		t.Errorf("in the handoff: %+v", v)
 	}
@@ -226,13 +226,13 @@ func TestMigrateRefuses(t *testing.T) {
 	}{
 		{"not confirmed", newRig, 2},
 		{"to where it is", settled, 1},
-		{"in a handoff", func(t *testing.T) *rig { r := settled(t); r.must(r.Migrate(r.paths[2])); return r }, 2},
+		{"in a handoff", func(t *testing.T) *rig { r := settled(t); r.must(r.Migrate(r.paths[2], Why{})); return r }, 2},
 		{"over", func(t *testing.T) *rig { r := settled(t); r.lose(""); return r }, 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := c.rig(t)
 			load := r.paths[2].Load()
-			if err := r.Migrate(r.paths[c.to]); !errors.Is(err, ordering.ErrNotMovable) || r.paths[2].Load() != load {
+			if err := r.Migrate(r.paths[c.to], Why{}); !errors.Is(err, ordering.ErrNotMovable) || r.paths[2].Load() != load {
 				t.Errorf("got %v, load %d", err, r.paths[2].Load())
 			}
 		})
@@ -380,7 +380,7 @@ func TestPushAfterAHalfClose(t *testing.T) {
 func TestMoveAfterTheClientHasGone(t *testing.T) {
 	r := settled(t)
 	r.ClientGone("bye")
-	r.must(r.Migrate(r.paths[2]))
+	r.must(r.Migrate(r.paths[2], Why{}))
 	if got := r.pull(2); got != "Migrate@2 Data@2" {
 		t.Errorf("via the target: %s", got)
 	}

@@ -7,6 +7,7 @@ import (
 
 	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
 	"github.com/holdfast/holdfast/pkg/ordering"
+	"github.com/holdfast/holdfast/pkg/trail"
 	"github.com/holdfast/holdfast/services/relay/internal/serverconn"
 )
 
@@ -57,6 +58,8 @@ type parking struct {
 	// since is zero unless the connection is parked or being resumed.
 	since time.Time
 	from  *serverconn.Conn
+	// why is what took it off its server connections, the last time.
+	why Reason
 	// prefer is the path of a handoff that is left, or 0.
 	prefer ordering.Path
 	// held are server connections that it used and that live. They stay in use until it is carried again: one that drains
@@ -87,8 +90,12 @@ func (c *Connection) Parked() (Wait, bool) {
 
 // Migrate begins a graceful move to the target (step 3). It returns ordering.ErrNotMovable when the state does
 // not allow one. How it ends is told to the observer: with Settled, Parked or Ended.
-func (c *Connection) Migrate(target *serverconn.Conn) error {
-	return c.move(target, func() error {
+func (c *Connection) Migrate(target *serverconn.Conn, why Why) error {
+	p := c.newPassage(trail.ModeHandoff, target)
+	p.reason = why.Reason
+	p.move.Noted(trail.ReloadRequested, why.Requested)
+	p.move.Noted(trail.Planned, why.Planned)
+	return c.move(p, func() error {
 		previous := c.last
 		err := c.end.Migrate(target.Path)
 		if err == nil {
@@ -101,20 +108,23 @@ func (c *Connection) Migrate(target *serverconn.Conn) error {
 // Resume takes up the parked connection via the target (step R1). It returns ordering.ErrNotMovable when the connection
 // is not parked. How it ends is told to the observer: with Settled, Parked or Ended.
 func (c *Connection) Resume(target *serverconn.Conn) error {
-	return c.move(target, func() error {
+	p := c.newPassage(trail.ModeResume, target)
+	return c.move(p, func() error {
 		if c.end.State() != ordering.Parked {
 			return ordering.ErrNotMovable
 		}
 		err := c.end.Resume(target.Path)
 		if err == nil {
 			c.parked.began = time.Now()
+			p.reason = c.parked.why
 		}
 		return err
 	})
 }
 
-// move begins a move to the target. Begin is called with the lock.
-func (c *Connection) move(target *serverconn.Conn, begin func() error) error {
+// move begins a move to the target of the passage. Begin is called with the lock.
+func (c *Connection) move(p *passage, begin func() error) error {
+	target := p.target
 	c.mu.Lock()
 	if c.ended || !target.Acquire() {
 		c.mu.Unlock()
@@ -125,6 +135,7 @@ func (c *Connection) move(target *serverconn.Conn, begin func() error) error {
 		c.observer.Released(target, target.Release())
 		return err
 	}
+	p.from, p.epoch, c.passage = c.movedFromLocked(), c.end.Epoch(), p
 	c.placeLocked(target)
 	fx := c.effectsLocked()
 	c.unholdLocked(&fx)
@@ -200,7 +211,7 @@ func (c *Connection) parkLocked(open Outcome, lost *serverconn.Conn) effects {
 	if c.parked.since.IsZero() {
 		c.parked = parking{since: time.Now(), from: from}
 	}
-	c.parked.prefer = 0
+	c.parked.prefer, c.parked.why = 0, reasonToResume(open)
 	for _, u := range c.uses {
 		if u.conn == lost {
 			continue
@@ -222,6 +233,7 @@ func (c *Connection) parkLocked(open Outcome, lost *serverconn.Conn) effects {
 	fx.parked, fx.from = true, from
 	if moving {
 		fx.open = open
+		c.endPassageLocked(&fx, open, 0)
 	}
 	return fx
 }
@@ -245,6 +257,7 @@ func (c *Connection) settleLocked(fx *effects, before ordering.InitiatorState, f
 	}
 	c.parked = parking{}
 	fx.settled = s
+	c.endPassageLocked(fx, s.Outcome, s.Paused)
 	c.uses = slices.DeleteFunc(c.uses, func(u use) bool {
 		if c.end.Uses(u.conn.Path) {
 			return false

@@ -43,6 +43,9 @@ func (c *Connection) Receive(s *serverconn.Conn, in *wire.Frame) error {
 	if fx.ended != nil {
 		fx.ended.From, fx.ended.Moving = from, moving
 	}
+	if before == ordering.Migrating && c.end.State() == ordering.Confirming {
+		c.passage.move.WithAck()
+	}
 	if !c.ended && before != ordering.Settled && c.end.State() == ordering.Settled {
 		c.settleLocked(&fx, before, from, in.PausedMicros)
 	}
@@ -160,6 +163,9 @@ func (c *Connection) extraLocked(f ordering.Frame) (x wire.Extra) {
 	}
 	if f.Kind == ordering.Open {
 		x.ClientIngress, x.ClientAddress, x.ClientSubject = c.ClientIngress, c.ClientAddress, c.ClientSubject
+	}
+	if c.passage != nil {
+		c.passage.sent(f.Kind, &x)
 	}
 	return x
 }

@@ -32,7 +32,7 @@ func settledWith(t *testing.T, s *serverconn.Conn) *rig {
 	if r.paths[1] = s; !s.Acquire() {
 		t.Fatal("a new server connection is ending")
 	}
-	r.Connection = New(Info{ID: 42}, s, r)
+	r.Connection = New(Info{ID: 42}, s, r, nil)
 	r.pull(1)
 	r.must(r.receive(1, 1, receipt(0)))
 	r.told = nil
@@ -270,7 +270,7 @@ func TestDroppedFramesAreTold(t *testing.T) {
 func TestMigrateToAPathThatHasEnded(t *testing.T) {
 	r := settled(t)
 	r.paths[2].SetEnded()
-	if err := r.Migrate(r.paths[2]); err == nil {
+	if err := r.Migrate(r.paths[2], Why{}); err == nil {
 		r.expect("released 2", "parked from 1 path_lost")
 	}
 	if r.View().State == placement.InHandoff {

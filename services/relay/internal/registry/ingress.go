@@ -24,7 +24,7 @@ func (r *Registry) BeginReload(ingress string, returnsAt time.Time) error {
 			"ingress %q is being reloaded already; complete or cancel that first, or wait until it returns by itself at %s",
 			ingress, state.returnsAt.Format(time.RFC3339))
 	}
-	state.returnsAt = returnsAt
+	state.requested, state.returnsAt = time.Now(), returnsAt
 	return nil
 }
 
@@ -57,6 +57,16 @@ func (r *Registry) Reloading(ingress string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.reloadingLocked(ingress)
+}
+
+// ReloadRequested returns when the reload of the ingress was announced; zero when it is not being reloaded.
+func (r *Registry) ReloadRequested(ingress string) time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.reloadingLocked(ingress) {
+		return time.Time{}
+	}
+	return r.ingresses[ingress].requested
 }
 
 // Reloads returns the ingresses that are being reloaded, and when each returns to service by itself.

@@ -31,7 +31,6 @@ func (r *Registry) Settled(c *logical.Connection, s logical.Settlement) {
 }
 
 func (r *Registry) moveEnded(c *logical.Connection, from *serverconn.Conn, o logical.Outcome, paused time.Duration) {
-	r.counters.Moved(o.String())
 	r.mover.MoveEnded(c.ID, from, o, paused)
 }
 

@@ -59,6 +59,8 @@ type Registry struct {
 type ingressState struct {
 	// returnsAt is when the ingress returns to service by itself; zero when it is not being reloaded.
 	returnsAt time.Time
+	// requested is when the reload was announced, of the last one.
+	requested time.Time
 }
 
 // New returns an empty registry. Allowed names the applications that are served; none means any. SetMover must
@@ -203,7 +205,7 @@ func (r *Registry) place(info *logical.Info) (*logical.Connection, error) {
 	}
 	r.seenLocked(info.ClientIngress)
 	info.ID, info.ConnectedAt = wire.NewID(), time.Now()
-	c := logical.New(*info, r.paths[path], r)
+	c := logical.New(*info, r.paths[path], r, r.counters)
 	if !r.connections.add(c) {
 		r.paths[path].AddLoad(-1)
 		r.paths[path].Release()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/metric/noop"
+	tracenoop "go.opentelemetry.io/otel/trace/noop"
 	"go.uber.org/goleak"
 
 	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
@@ -44,7 +45,7 @@ func (r *rig) Parked(c *logical.Connection) { r.parked = append(r.parked, c) }
 
 func newRig(t *testing.T, allowed ...string) *rig {
 	t.Helper()
-	counters, err := telemetry.New(noop.NewMeterProvider())
+	counters, err := telemetry.New(noop.NewMeterProvider(), tracenoop.NewTracerProvider())
 	if err != nil {
 		t.Fatal(err)
 	}

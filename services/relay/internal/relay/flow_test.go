@@ -9,15 +9,18 @@ import (
 	"testing"
 	"time"
 
-	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/metric/noop"
+	tracenoop "go.opentelemetry.io/otel/trace/noop"
 
 	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
 	"github.com/holdfast/holdfast/pkg/appserver"
+	"github.com/holdfast/holdfast/pkg/observe"
 	"github.com/holdfast/holdfast/services/relay/internal/config"
 )
 
-func noMeters() metric.MeterProvider { return noop.NewMeterProvider() }
+func noTelemetry() *observe.Telemetry {
+	return &observe.Telemetry{Meters: noop.NewMeterProvider(), Traces: tracenoop.NewTracerProvider()}
+}
 
 const (
 	// transport is more than HTTP/2 and grpc take for one stream on both sides before they block, in bytes.

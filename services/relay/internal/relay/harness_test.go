@@ -13,12 +13,14 @@ import (
 
 	"go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	"go.opentelemetry.io/otel/trace/noop"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 
 	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
 	"github.com/holdfast/holdfast/pkg/appserver"
+	"github.com/holdfast/holdfast/pkg/observe"
 	"github.com/holdfast/holdfast/pkg/wire/wiretest"
 	"github.com/holdfast/holdfast/services/relay/internal/config"
 )
@@ -75,8 +77,10 @@ type harness struct {
 	application listener
 	operators   listener
 	reader      *metric.ManualReader
-	stop        func()
-	wg          sync.WaitGroup
+	// changeServer changes the app servers that are started; nil for none.
+	changeServer func(*appserver.Config)
+	stop         func()
+	wg           sync.WaitGroup
 }
 
 // newHarness starts a relay on in-memory listeners.
@@ -87,6 +91,13 @@ func newHarness(t testing.TB, change func(*config.Config), logs ...io.Writer) *h
 }
 
 func startHarness(t testing.TB, application, operators listener, change func(*config.Config), logs ...io.Writer) *harness {
+	t.Helper()
+	return startHarnessWith(t, application, operators, change, nil, logs...)
+}
+
+func startHarnessWith(t testing.TB, application, operators listener, change func(*config.Config), report func(*observe.Telemetry),
+	logs ...io.Writer,
+) *harness {
 	t.Helper()
 	cfg := &config.Config{
 		Listen: "in-memory:1", AdminListen: "in-memory:2", RelayID: "relay-1", TrustedNetworks: []string{"127.0.0.0/8"},
@@ -104,7 +115,11 @@ func startHarness(t testing.TB, application, operators listener, change func(*co
 	}
 	reader := metric.NewManualReader()
 	log := slog.New(slog.NewTextHandler(io.MultiWriter(logs...), nil)) // with no logs it writes nowhere
-	r, err := New(cfg, log, metric.NewMeterProvider(metric.WithReader(reader)))
+	telemetry := &observe.Telemetry{Meters: metric.NewMeterProvider(metric.WithReader(reader)), Traces: noop.NewTracerProvider()}
+	if report != nil {
+		report(telemetry)
+	}
+	r, err := New(cfg, log, telemetry)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,6 +194,9 @@ func (h *harness) appServer(id string, handler appserver.Handler, ingresses []st
 		return streamer(ctx, desc, cc, method, opts...)
 	}))
 	cfg.DialOptions = append(cfg.DialOptions, options...)
+	if h.changeServer != nil {
+		h.changeServer(&cfg)
+	}
 	server, err := appserver.New(cfg)
 	if err != nil {
 		h.t.Fatal(err)

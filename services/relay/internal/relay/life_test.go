@@ -135,7 +135,7 @@ func TestServeEndsWhenAListenerFails(t *testing.T) {
 			Listen: "in-memory:1", AdminListen: "in-memory:2", WindowBytes: 1 << 10, MaxMessageBytes: 1, MaxMovesInFlight: 1,
 			HeartbeatInterval: time.Second, MigrationTimeout: time.Second, SlowClientTimeout: time.Second, ReloadDeadline: time.Second,
 		}
-		r, err := New(cfg, discard(), noMeters())
+		r, err := New(cfg, discard(), noTelemetry())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -11,7 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"go.opentelemetry.io/otel/metric"
 	"google.golang.org/grpc"
 	channelz "google.golang.org/grpc/channelz/service"
 	"google.golang.org/grpc/health"
@@ -19,6 +18,7 @@ import (
 	"google.golang.org/grpc/reflection"
 
 	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
+	"github.com/holdfast/holdfast/pkg/observe"
 	"github.com/holdfast/holdfast/services/relay/internal/admin"
 	"github.com/holdfast/holdfast/services/relay/internal/adminport"
 	"github.com/holdfast/holdfast/services/relay/internal/admission"
@@ -63,12 +63,13 @@ type Relay struct {
 	// web serves HTTP beside gRPC on the admin listener.
 	web      *http.Server
 	secrets  *secrets
+	metrics  http.Handler
 	stopping chan struct{}
 }
 
-// New returns a relay that is not serving yet.
-func New(cfg *config.Config, log *slog.Logger, meters metric.MeterProvider) (*Relay, error) {
-	counters, err := telemetry.New(meters)
+// New returns a relay that is not serving yet. It reports to t, whose end is its caller's.
+func New(cfg *config.Config, log *slog.Logger, t *observe.Telemetry) (*Relay, error) {
+	counters, err := telemetry.New(t.Meters, t.Traces)
 	if err != nil {
 		return nil, fmt.Errorf("making the counters: %w", err)
 	}
@@ -77,7 +78,9 @@ func New(cfg *config.Config, log *slog.Logger, meters metric.MeterProvider) (*Re
 		return nil, err
 	}
 	events := &event.Hub{}
-	r := &Relay{config: cfg, log: log, health: health.NewServer(), secrets: secrets, stopping: make(chan struct{})}
+	r := &Relay{
+		config: cfg, log: log, health: health.NewServer(), metrics: t.Page, secrets: secrets, stopping: make(chan struct{}),
+	}
 	r.registry = registry.New(events, counters, log, cfg.Applications)
 	r.evacuator = evacuation.New(r.registry, log, evacuation.Config{
 		MaxInFlight: cfg.MaxMovesInFlight, MigrationTimeout: cfg.MigrationTimeout, ParkTime: cfg.ParkTime,
@@ -101,7 +104,7 @@ func New(cfg *config.Config, log *slog.Logger, meters metric.MeterProvider) (*Re
 	healthv1.RegisterHealthServer(r.application, r.health)
 	reflection.Register(r.application)
 
-	r.operators = grpc.NewServer(operatorOptions(log, meters, secrets.token)...)
+	r.operators = grpc.NewServer(operatorOptions(log, t.Meters, secrets.token)...)
 	holdfastv1.RegisterAdminServiceServer(r.operators,
 		admin.New(r.registry, r.evacuator, events, cfg.ReloadDeadline, r.stopping))
 	healthv1.RegisterHealthServer(r.operators, r.health)
@@ -114,6 +117,9 @@ func New(cfg *config.Config, log *slog.Logger, meters metric.MeterProvider) (*Re
 // pages are what the admin listener serves over HTTP.
 func (r *Relay) pages() http.Handler {
 	mux := http.NewServeMux()
+	if r.metrics != nil {
+		mux.Handle("GET /metrics", r.metrics)
+	}
 	if r.config.Pprof {
 		adminport.AddProfiles(mux)
 	}

@@ -20,6 +20,7 @@ import (
 
 	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
 	"github.com/holdfast/holdfast/pkg/appserver"
+	"github.com/holdfast/holdfast/pkg/observe"
 	"github.com/holdfast/holdfast/services/relay/internal/config"
 )
 
@@ -36,8 +37,15 @@ type stage struct {
 
 func onStage(t *testing.T, change func(*config.Config), run func(t *testing.T, s *stage)) {
 	t.Helper()
+	onStageWith(t, change, nil, run)
+}
+
+// onStageWith is onStage with a change of what the relay reports to.
+func onStageWith(t *testing.T, change func(*config.Config), report func(*observe.Telemetry), run func(t *testing.T, s *stage)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		s := &stage{harness: newHarness(t, change), t: t}
+		application, operators := inMemory()
+		s := &stage{harness: startHarnessWith(t, application, operators, change, report), t: t}
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 		t.Cleanup(s.stop)
 		t.Cleanup(cancel)

@@ -40,7 +40,7 @@ func (s *Service) received(conn *serverconn.Conn, m *wire.Received, f *wire.Fram
 		return wire.Errorf(holdfastv1.ErrorReason_ERROR_REASON_HANDSHAKE_REPEATED, "server connection %s: a second handshake", conn.ID)
 	}
 	conn.Writer.Ping(m.Ping)
-	s.counters.FramesIn(m.Frames())
+	s.counters.BatchIn(m.Frames(), m.Bytes())
 	for i := range m.Frames() {
 		if err := m.Frame(i, f); err != nil {
 			return wire.Errorf(holdfastv1.ErrorReason_ERROR_REASON_MALFORMED_FRAME, "%v", err)

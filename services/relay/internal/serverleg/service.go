@@ -123,6 +123,7 @@ func (s *Service) handshake(st stream, origin ingress.Origin) (*serverconn.Conn,
 		interval = min(d, interval)
 	}
 	conn.Writer = wire.NewWriter(path, interval, s.sender(st))
+	conn.Writer.RoundTrip = func(took time.Duration) { s.counters.RoundTrip(conn.Ingress, took) }
 	response := &holdfastv1.HandshakeResponseMessage{
 		ProtocolVersion: wire.ProtocolVersion, RelayId: s.config.RelayID, ServerConnectionId: conn.ID, Ingress: conn.Ingress,
 		WindowBytes: uint32(conn.Window), MaxMessageBytes: uint32(s.config.MaxMessageBytes),
@@ -201,7 +202,7 @@ func invalid(field, problem string) error {
 // sender returns how the writer of the stream sends a batch.
 func (s *Service) sender(st stream) func(*wire.Batch) error {
 	return func(b *wire.Batch) error {
-		s.counters.FramesOut(b.Frames())
+		s.counters.BatchOut(b.Frames(), b.Bytes())
 		return st.SendMsg(b)
 	}
 }

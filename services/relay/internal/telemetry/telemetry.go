@@ -1,70 +1,112 @@
-// Package telemetry counts what the relay does.
+// Package telemetry counts, measures and traces what the relay does.
 package telemetry
 
 import (
 	"context"
 	"errors"
+	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/holdfast/holdfast/pkg/label"
 )
 
-// Counters are the relay's counters. They are safe for concurrent use.
-type Counters struct {
-	// Connections counts logical connections opened, Closed those that ended, by reason.
-	connections, closed metric.Int64Counter
-	// moves counts handoffs and resumes that ended, by outcome.
-	moves metric.Int64Counter
-	// frames counts frames, by direction; dropped those dropped, by reason; errors the breaches of the
-	// protocol, by reason.
-	frames, dropped, errors metric.Int64Counter
+const scope = "github.com/holdfast/holdfast/services/relay"
 
-	in, out metric.MeasurementOption
+// The attributes of the metrics. None has more values than are written in the code, but for the names of applications and
+// ingresses, which are bounded.
+const (
+	direction   = attribute.Key("network.io.direction")
+	errorType   = attribute.Key("error.type")
+	application = attribute.Key("application")
+	ingress     = attribute.Key("ingress")
+	draining    = attribute.Key("draining")
+	ingresses   = attribute.Key("ingresses")
+	mode        = attribute.Key("mode")
+	outcome     = attribute.Key("outcome")
+	phase       = attribute.Key("phase")
+	reason      = attribute.Key("reason")
+)
+
+// Counters are the relay's instruments. They are safe for concurrent use.
+type Counters struct {
+	// Set once.
+	meter  metric.Meter
+	tracer trace.Tracer
+	// connections counts logical connections opened, closed those that ended, by reason.
+	connections, closed metric.Int64Counter
+	// moves counts handoffs and resumes that ended, by mode, reason and outcome.
+	moves metric.Int64Counter
+	// dropped counts dropped frames, by reason; errors the breaches of the protocol, by reason.
+	dropped, errors metric.Int64Counter
+	// pauses, phases, evacuations and heartbeats are durations in seconds.
+	pauses, phases, evacuations, heartbeats metric.Float64Histogram
+
+	in, out traffic
+	// ingresses are the names that have labels of their own.
+	ingresses label.Set
 }
 
-// New makes the counters with the provider.
-func New(provider metric.MeterProvider) (*Counters, error) {
-	meter := provider.Meter("github.com/holdfast/holdfast/services/relay")
-	c := &Counters{
-		in:  metric.WithAttributeSet(attribute.NewSet(attribute.String("network.io.direction", "receive"))),
-		out: metric.WithAttributeSet(attribute.NewSet(attribute.String("network.io.direction", "transmit"))),
-	}
+// New makes the instruments with the providers. Observe adds the gauges.
+func New(meters metric.MeterProvider, traces trace.TracerProvider) (*Counters, error) {
+	c := &Counters{meter: meters.Meter(scope), tracer: traces.Tracer(scope)}
 	var errs []error
 	counter := func(into *metric.Int64Counter, name, unit, description string) {
 		var err error
-		*into, err = meter.Int64Counter(name, metric.WithUnit(unit), metric.WithDescription(description))
+		*into, err = c.meter.Int64Counter(name, metric.WithUnit(unit), metric.WithDescription(description))
 		errs = append(errs, err)
 	}
 	counter(&c.connections, "holdfast.relay.connections.opened", "{connection}", "Logical connections opened.")
 	counter(&c.closed, "holdfast.relay.connections.closed", "{connection}", "Logical connections ended, by reason.")
-	counter(&c.moves, "holdfast.relay.moves", "{move}", "Moves that ended: handoffs and resumes, by outcome.")
-	counter(&c.frames, "holdfast.relay.frames", "{frame}", "Frames on server connections, by direction.")
+	counter(&c.moves, "holdfast.relay.moves", "{move}", "Moves that ended: handoffs and resumes, by mode, reason and outcome.")
 	counter(&c.dropped, "holdfast.relay.frames.dropped", "{frame}", "Frames dropped, by reason.")
 	counter(&c.errors, "holdfast.relay.errors", "{error}", "Breaches of the protocol, by reason.")
+	histogram := func(into *metric.Float64Histogram, name, description string, bounds []float64) {
+		var err error
+		*into, err = c.meter.Float64Histogram(name, metric.WithUnit("s"), metric.WithDescription(description),
+			metric.WithExplicitBucketBoundaries(bounds...))
+		errs = append(errs, err)
+	}
+	histogram(&c.pauses, "holdfast.relay.pause.duration",
+		"For how long a move that ended well held up the messages of its connection: in a handoff as the app server measured it, in a resume since the loss was noticed.", short)
+	histogram(&c.phases, "holdfast.relay.move.phase.duration", "For how long each phase of a move took.", short)
+	histogram(&c.evacuations, "holdfast.relay.evacuation.duration",
+		"From the first handoff off a draining path to the end of the last one.", long)
+	histogram(&c.heartbeats, "holdfast.relay.heartbeat.duration", "Round trips of heartbeats, by ingress.", short)
+	errs = append(errs, c.observeTraffic())
 	return c, errors.Join(errs...)
 }
+
+// The bounds of the buckets, in seconds: of what one path does, and of what concerns many connections.
+var (
+	short = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}
+	long  = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600}
+)
 
 // Opened counts an opened logical connection.
 func (c *Counters) Opened() { c.connections.Add(context.Background(), 1) }
 
 // Closed counts an ended logical connection.
-func (c *Counters) Closed(reason string) { add(c.closed, "reason", reason) }
-
-// Moved counts a handoff or resume that ended.
-func (c *Counters) Moved(outcome string) { add(c.moves, "outcome", outcome) }
-
-// FramesIn counts received frames.
-func (c *Counters) FramesIn(n int) { c.frames.Add(context.Background(), int64(n), c.in) }
-
-// FramesOut counts sent frames.
-func (c *Counters) FramesOut(n int) { c.frames.Add(context.Background(), int64(n), c.out) }
+func (c *Counters) Closed(why string) { add(c.closed, reason.String(why)) }
 
 // Dropped counts a dropped frame.
-func (c *Counters) Dropped(reason string) { add(c.dropped, "reason", reason) }
+func (c *Counters) Dropped(why string) { add(c.dropped, reason.String(why)) }
 
 // Error counts a breach of the protocol.
-func (c *Counters) Error(reason string) { add(c.errors, "error.type", reason) }
+func (c *Counters) Error(why string) { add(c.errors, errorType.String(why)) }
 
-func add(counter metric.Int64Counter, key, value string) {
-	counter.Add(context.Background(), 1, metric.WithAttributes(attribute.String(key, value)))
+// Evacuated records how long an evacuation took.
+func (c *Counters) Evacuated(took time.Duration) {
+	c.evacuations.Record(context.Background(), took.Seconds())
+}
+
+// RoundTrip records the round trip of a heartbeat on a path through the ingress.
+func (c *Counters) RoundTrip(through string, took time.Duration) {
+	c.heartbeats.Record(context.Background(), took.Seconds(), metric.WithAttributes(ingress.String(c.ingresses.Of(through))))
+}
+
+func add(counter metric.Int64Counter, attributes ...attribute.KeyValue) {
+	counter.Add(context.Background(), 1, metric.WithAttributes(attributes...))
 }
