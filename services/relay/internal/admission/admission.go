@@ -127,9 +127,6 @@ func add(counts map[string]int, name string, n int) {
 	}
 }
 
-// WantsRetained reports whether Look wants to know what is retained.
-func (g *Gate) WantsRetained() bool { return g.limits.MaxRetainedBytes > 0 }
-
 const (
 	memoryTotal    = "/memory/classes/total:bytes"
 	memoryReleased = "/memory/classes/heap/released:bytes"

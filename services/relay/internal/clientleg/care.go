@@ -8,74 +8,95 @@ import (
 	"time"
 
 	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
-	"github.com/holdfast/holdfast/services/relay/internal/logical"
+	"github.com/holdfast/holdfast/services/relay/internal/telemetry"
 )
 
 const (
 	// idleTick is how often writers look whether they have had anything to write.
 	idleTick = 5 * time.Second
-	// attendTick is how often the limits in time and memory are looked at.
+	// attendTick is how often clients are looked at; more often when a client that takes nothing has less than looks times that.
 	attendTick = time.Second
+	looks      = 8
 )
 
-// pulse is when a message was last seen to have gone either way, and how many had gone by then.
+// pulse is what was seen of a client when it was last looked at.
 type pulse struct {
-	at       time.Time
+	// moved is when a message was last seen to have gone either way, and messages how many had by then.
+	moved    time.Time
 	messages uint64
+	// stuck is since when it has taken none of what it was given, and taken how many it had by then; zero: it was given nothing.
+	stuck time.Time
+	taken uint64
 }
 
-// Care closes clients whose time is up, those that take nothing among them, until the context ends, and ends the writers of idle ones.
+// Care closes clients whose time is up until the context ends, and ends the writers of idle ones.
 func (s *Service) Care(ctx context.Context) {
-	slow := time.NewTicker(s.config.SlowClientTimeout / looks)
-	defer slow.Stop()
+	attend := time.NewTicker(min(s.config.SlowClientTimeout/looks, attendTick))
+	defer attend.Stop()
 	idle := time.NewTicker(idleTick)
 	defer idle.Stop()
-	attend := time.NewTicker(attendTick)
-	defer attend.Stop()
-	found := make(map[*logical.Connection]blocked)
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-idle.C:
 			s.clock.tick()
-		case now := <-slow.C:
-			found = s.closeSlow(found, now, s.config.SlowClientTimeout)
 		case now := <-attend.C:
 			s.attend(now)
 		}
 	}
 }
 
-// attend looks once at every client: whether its token has expired, and whether it has been idle for too long; and tells the gate how
-// much is retained for all.
+// attend looks once at every client, closes it when its time is up, and sums up what is held.
 func (s *Service) attend(now time.Time) {
-	retained := int64(0)
-	if s.config.Identities != nil || s.config.Limits.IdleTimeout > 0 || s.config.Gate.WantsRetained() {
-		for _, l := range s.all() {
-			s.attendOne(l, now)
-			if s.config.Gate.WantsRetained() {
-				retained += int64(l.conn.Held())
-			}
+	var retained, waiting int64
+	for _, l := range s.all() {
+		h := l.conn.Holding()
+		retained += int64(h.Retained)
+		waiting += int64(h.Waiting)
+		l.pulse.see(now, l.conn.Messages(), h.Taken, h.Blocked)
+		if reason, detail := s.timeIsUp(l, now); reason != 0 {
+			l.conn.Close(reason, detail)
 		}
 	}
-	s.config.Gate.Look(retained)
+	s.retained.Store(retained)
+	s.waiting.Store(waiting)
+	s.config.Gate.Look(retained + waiting)
 }
 
-func (s *Service) attendOne(l *session, now time.Time) {
-	if !l.expires.IsZero() && !now.Before(l.expires) {
-		l.conn.Close(holdfastv1.CloseReason_CLOSE_REASON_TOKEN_EXPIRED, "the token of the client has expired; connect with a new one")
-		return
+func (p *pulse) see(now time.Time, messages, taken uint64, given bool) {
+	if messages != p.messages {
+		p.moved, p.messages = now, messages
 	}
-	limit := s.config.Limits.IdleTimeout
-	if limit == 0 {
-		return
+	switch {
+	case !given:
+		p.stuck = time.Time{}
+	case p.stuck.IsZero() || taken != p.taken:
+		p.stuck, p.taken = now, taken
 	}
-	if messages := l.conn.Messages(); messages != l.pulse.messages {
-		l.pulse = pulse{now, messages}
-	} else if quiet := now.Sub(l.pulse.at); quiet >= limit {
-		l.conn.Close(holdfastv1.CloseReason_CLOSE_REASON_IDLE, fmt.Sprintf("no message went either way for %v", quiet.Truncate(time.Second)))
+}
+
+// timeIsUp returns why a client is to be closed, or 0. What a slow one holds up is its own sender only; closing it frees what is
+// retained for it.
+func (s *Service) timeIsUp(l *session, now time.Time) (holdfastv1.CloseReason, string) {
+	idle, limit := now.Sub(l.pulse.moved), s.config.Limits.IdleTimeout
+	switch stuck := now.Sub(l.pulse.stuck); {
+	case !l.pulse.stuck.IsZero() && stuck >= s.config.SlowClientTimeout:
+		return holdfastv1.CloseReason_CLOSE_REASON_SLOW_CONSUMER, fmt.Sprintf("the client took no message for %v", stuck)
+	case !l.expires.IsZero() && !now.Before(l.expires):
+		return holdfastv1.CloseReason_CLOSE_REASON_TOKEN_EXPIRED, "the token of the client has expired; connect with a new one"
+	case limit > 0 && idle >= limit:
+		return holdfastv1.CloseReason_CLOSE_REASON_IDLE, fmt.Sprintf("no message went either way for %v", idle)
 	}
+	return 0, ""
+}
+
+// Census adds to the state what clients are connected, and what was held for them when they were last looked at.
+func (s *Service) Census(state *telemetry.State) {
+	state.Retained, state.Buffered = s.retained.Load(), s.waiting.Load()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	state.Clients = maps.Clone(s.byIngress)
 }
 
 func (s *Service) all() []*session {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -46,6 +47,11 @@ type Service struct {
 	// served are the sessions whose client's stream lives, under mu. One whose connection has ended for the app server is among them
 	// until its client has taken what came before the end.
 	served map[*session]struct{}
+	// byIngress counts them by the ingress of their client, under mu.
+	byIngress map[string]int
+
+	// retained and waiting are what was held for them when they were last looked at, in bytes of the windows.
+	retained, waiting atomic.Int64
 }
 
 // Config is what is asked of clients.
@@ -64,6 +70,7 @@ type Config struct {
 func New(cfg Config, r *registry.Registry, id *ingress.Identifier, c *telemetry.Counters, log *slog.Logger) *Service {
 	return &Service{
 		config: cfg, registry: r, identifier: id, counters: c, log: log, clock: newClock(), served: make(map[*session]struct{}),
+		byIngress: make(map[string]int),
 	}
 }
 
@@ -157,13 +164,14 @@ func (s *Service) accept(st stream) (*session, error) {
 	l := &session{
 		stream: st, conn: conn, guest: guest, expires: client.Expires, first: first, ended: make(chan error, 2),
 		writer: writer{stream: st, conn: conn, clock: s.clock, batches: first.hello.GetBatches()},
-		pulse:  pulse{at: time.Now()},
+		pulse:  pulse{moved: time.Now()},
 	}
 	if n := s.config.Limits.MessageRate; n > 0 {
 		l.rate = rate.NewLimiter(rate.Limit(n), n)
 	}
 	s.mu.Lock()
 	s.served[l] = struct{}{}
+	s.byIngress[conn.ClientIngress]++
 	s.mu.Unlock()
 	return l, nil
 }
@@ -174,6 +182,9 @@ func (s *Service) leave(l *session, err error) error {
 	s.config.Gate.Leave(l.guest)
 	s.mu.Lock()
 	delete(s.served, l)
+	if s.byIngress[l.conn.ClientIngress]--; s.byIngress[l.conn.ClientIngress] == 0 {
+		delete(s.byIngress, l.conn.ClientIngress)
+	}
 	s.mu.Unlock()
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return status.FromContextError(err).Err()

@@ -15,6 +15,7 @@ import (
 	"github.com/holdfast/holdfast/services/relay/internal/placement"
 	"github.com/holdfast/holdfast/services/relay/internal/registry"
 	"github.com/holdfast/holdfast/services/relay/internal/serverconn"
+	"github.com/holdfast/holdfast/services/relay/internal/telemetry"
 )
 
 // tick is how often overdue moves, reloads and parked connections are looked for.
@@ -35,6 +36,7 @@ type Config struct {
 type Evacuator struct {
 	// Set once.
 	registry *registry.Registry
+	counters *telemetry.Counters
 	log      *slog.Logger
 	config   Config
 	// kick and lost wake the loops that move and that resume; capacity 1.
@@ -49,8 +51,9 @@ type Evacuator struct {
 	inFlight map[uint64]*move
 	// parked holds what waits for a resume, by its process, the longest first. One that does not wait any more may stand there
 	// for a while.
-	parked  map[serverconn.Instance][]*waiter
-	reloads map[string]*reload
+	parked     map[serverconn.Instance][]*waiter
+	reloads    map[string]*reload
+	evacuation evacuation
 }
 
 // move is a handoff or a resume.
@@ -80,9 +83,9 @@ type Outcome struct {
 }
 
 // New returns an evacuator for the registry and has it told when there is something to move.
-func New(r *registry.Registry, log *slog.Logger, config Config) *Evacuator {
+func New(r *registry.Registry, counters *telemetry.Counters, log *slog.Logger, config Config) *Evacuator {
 	e := &Evacuator{
-		registry: r, log: log, config: config,
+		registry: r, counters: counters, log: log, config: config,
 		kick: make(chan struct{}, 1), lost: make(chan struct{}, 1),
 		handoffs: newPlaces(config.MaxInFlight), resumes: newPlaces(config.MaxInFlight),
 		inFlight: make(map[uint64]*move), parked: make(map[serverconn.Instance][]*waiter), reloads: make(map[string]*reload),
@@ -132,6 +135,8 @@ func signal(ch chan struct{}) {
 
 // evacuate moves every connection that can be moved off a draining path now, each as soon as there is a place for it.
 func (e *Evacuator) evacuate(ctx context.Context, ticks <-chan time.Time) {
+	e.plans(true)
+	defer e.plans(false)
 	began, begun := time.Now(), 0
 	defer func() {
 		if begun > 0 {
@@ -238,6 +243,9 @@ func (e *Evacuator) begin(m *move, start func() error) error {
 	moving := e.inFlight[id] != nil
 	if !moving {
 		e.inFlight[id] = m
+		if m.place == e.handoffs {
+			e.evacuation.beginLocked(m.began)
+		}
 	}
 	e.mu.Unlock()
 	if moving {
@@ -248,7 +256,12 @@ func (e *Evacuator) begin(m *move, start func() error) error {
 	if err != nil {
 		e.mu.Lock()
 		delete(e.inFlight, id)
+		if m.place == e.handoffs {
+			e.evacuation.abortLocked()
+		}
+		ended := e.evacuation.takeLocked()
 		e.mu.Unlock()
+		e.tell(ended)
 		m.free()
 	}
 	return err
@@ -262,7 +275,12 @@ func (e *Evacuator) MoveEnded(id uint64, from *serverconn.Conn, outcome logical.
 	if r := e.reloads[from.Ingress]; r != nil {
 		r.count(outcome)
 	}
+	if m != nil && m.place == e.handoffs {
+		e.evacuation.endLocked()
+	}
+	over := e.evacuation.takeLocked()
 	e.mu.Unlock()
+	e.tell(over)
 	if m == nil {
 		return
 	}

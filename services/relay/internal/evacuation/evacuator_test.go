@@ -40,7 +40,7 @@ func newRig(t *testing.T, config Config) *rig {
 	}
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	reg := registry.New(&event.Hub{}, counters, log, nil)
-	r := &rig{Evacuator: New(reg, log, config)}
+	r := &rig{Evacuator: New(reg, counters, log, config)}
 	attach := func(ingress string) *serverconn.Conn {
 		path := reg.NewPath()
 		s := &serverconn.Conn{

@@ -94,22 +94,25 @@ func (c *Connection) Consume(messages int) {
 	}
 }
 
-// Unconsumed returns how many messages the client's transport has taken, and whether it has been given more.
-func (c *Connection) Unconsumed() (taken uint64, blocked bool) {
+// Holding is what is held for a connection.
+type Holding struct {
+	// Taken is how many messages the client's transport has taken; Blocked says that it has been given more.
+	Taken   uint64
+	Blocked bool
+	// Retained is what was sent to the app server and not acknowledged, Waiting what came from it and was not, in bytes of the
+	// window.
+	Retained, Waiting int
+}
+
+// Holding returns what is held now.
+func (c *Connection) Holding() Holding {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.sent.Load(), c.giving
+	return Holding{Taken: c.sent.Load(), Blocked: c.giving, Retained: c.end.Outbox.Bytes(), Waiting: c.end.Inbox.Bytes()}
 }
 
 // Messages returns how many messages went either way.
 func (c *Connection) Messages() uint64 { return c.received.Load() + c.sent.Load() }
-
-// Held returns how many bytes of the window are held for the connection in both directions.
-func (c *Connection) Held() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.end.Outbox.Bytes() + c.end.Inbox.Bytes()
-}
 
 // Snapshot is what a connection looks like at one moment.
 type Snapshot struct {

@@ -50,6 +50,18 @@ func (t *table) remove(id uint64) {
 	delete(s.m, id)
 }
 
+// len returns how many there are.
+func (t *table) len() int {
+	n := 0
+	for i := range t.shards {
+		s := &t.shards[i]
+		s.mu.RLock()
+		n += len(s.m)
+		s.mu.RUnlock()
+	}
+	return n
+}
+
 // all yields every connection that was there when its shard was read. The caller may call anything.
 func (t *table) all() iter.Seq[*logical.Connection] {
 	return func(yield func(*logical.Connection) bool) {

@@ -82,7 +82,7 @@ func New(cfg *config.Config, log *slog.Logger, t *observe.Telemetry) (*Relay, er
 		config: cfg, log: log, health: health.NewServer(), metrics: t.Page, secrets: secrets, stopping: make(chan struct{}),
 	}
 	r.registry = registry.New(events, counters, log, cfg.Applications)
-	r.evacuator = evacuation.New(r.registry, log, evacuation.Config{
+	r.evacuator = evacuation.New(r.registry, counters, log, evacuation.Config{
 		MaxInFlight: cfg.MaxMovesInFlight, MigrationTimeout: cfg.MigrationTimeout, ParkTime: cfg.ParkTime,
 	})
 	identifier := ingress.NewIdentifier(cfg.Networks())
@@ -95,6 +95,10 @@ func New(cfg *config.Config, log *slog.Logger, t *observe.Telemetry) (*Relay, er
 		MaxMessageBytes: cfg.MaxMessageBytes, HeartbeatInterval: cfg.HeartbeatInterval,
 		HandshakeTimeout: cfg.HandshakeTimeout, Identities: secrets.servers,
 	}, r.registry, identifier, counters, log)
+
+	if err := counters.Observe(r.state); err != nil {
+		return nil, err
+	}
 
 	options := append(applicationOptions(log), grpc.MaxRecvMsgSize(cfg.MaxMessageBytes+messageOverhead),
 		grpc.MaxHeaderListSize(maxHeaderBytes), grpc.StaticStreamWindowSize(streamWindow), grpc.StaticConnWindowSize(connWindow))
@@ -112,6 +116,14 @@ func New(cfg *config.Config, log *slog.Logger, t *observe.Telemetry) (*Relay, er
 	reflection.Register(r.operators)
 	r.web = &http.Server{Handler: secrets.guard(r.pages()), ReadHeaderTimeout: headerTimeout, MaxHeaderBytes: maxHeaderBytes}
 	return r, nil
+}
+
+// state is what the gauges show.
+func (r *Relay) state() telemetry.State {
+	s := telemetry.State{Moves: r.evacuator.Open()}
+	r.registry.Census(&s)
+	r.clients.Census(&s)
+	return s
 }
 
 // pages are what the admin listener serves over HTTP.

@@ -45,8 +45,8 @@ type Counters struct {
 	pauses, phases, evacuations, heartbeats metric.Float64Histogram
 
 	in, out traffic
-	// ingresses are the names that have labels of their own.
-	ingresses label.Set
+	// applications and ingresses are the names that have labels of their own.
+	applications, ingresses label.Set
 }
 
 // New makes the instruments with the providers. Observe adds the gauges.
