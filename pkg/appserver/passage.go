@@ -107,6 +107,7 @@ func (p *passage) tell(c *Connection) {
 	if p.outcome == outcomeMoved {
 		counters.pauses.Record(context.Background(), p.paused.Seconds())
 	}
+	p.target.log.Debug("move is over", "connection", c.ID(), "epoch", p.epoch, "mode", p.mode, "outcome", p.outcome, "pause", p.paused)
 	if p.trail == nil {
 		return
 	}

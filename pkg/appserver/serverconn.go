@@ -231,7 +231,7 @@ func (sc *serverConn) dispatch(f *wire.Frame) error {
 		return errors.New("the relay sent a frame without a connection_id")
 	}
 	if r := f.Rare.GetReject(); r != nil {
-		sc.log.Warn("the relay dropped a frame of ours", "connection", wire.FormatID(f.Connection),
+		sc.log.Warn("the relay dropped a frame of ours", "connection", wire.FormatID(f.Connection), "epoch", f.Step.Epoch,
 			"reason", r.GetReason(), "detail", r.GetDetail())
 		return nil
 	}

@@ -28,7 +28,7 @@ func (c *Connection) receive(sc *serverConn, in *wire.Frame) {
 	if err != nil {
 		fx := c.breachLocked(err)
 		c.mu.Unlock()
-		sc.log.Warn("the relay broke the protocol; the connection is closed", "connection", c.ID(), "error", err)
+		sc.log.Warn("the relay broke the protocol; the connection is closed", "connection", c.ID(), "epoch", f.Epoch, "error", err)
 		sc.writer.Reply(in.CloseNow(holdfastv1.CloseReason_CLOSE_REASON_PROTOCOL_ERROR, err.Error()))
 		c.apply(fx)
 		return

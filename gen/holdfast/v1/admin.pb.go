@@ -1723,6 +1723,110 @@ func (*CloseConnectionResponse) Descriptor() ([]byte, []int) {
 	return file_holdfast_v1_admin_proto_rawDescGZIP(), []int{21}
 }
 
+// SetLogLevelRequest asks to log more or less.
+//
+// Order: the only message of the caller.
+type SetLogLevelRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// debug, info, warn or error.
+	Level         string `protobuf:"bytes,1,opt,name=level,proto3" json:"level,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetLogLevelRequest) Reset() {
+	*x = SetLogLevelRequest{}
+	mi := &file_holdfast_v1_admin_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetLogLevelRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetLogLevelRequest) ProtoMessage() {}
+
+func (x *SetLogLevelRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_v1_admin_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetLogLevelRequest.ProtoReflect.Descriptor instead.
+func (*SetLogLevelRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_v1_admin_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *SetLogLevelRequest) GetLevel() string {
+	if x != nil {
+		return x.Level
+	}
+	return ""
+}
+
+// SetLogLevelResponse says what was changed.
+//
+// Order: the only answer.
+type SetLogLevelResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The level now, and the one before.
+	Level         string `protobuf:"bytes,1,opt,name=level,proto3" json:"level,omitempty"`
+	PreviousLevel string `protobuf:"bytes,2,opt,name=previous_level,json=previousLevel,proto3" json:"previous_level,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetLogLevelResponse) Reset() {
+	*x = SetLogLevelResponse{}
+	mi := &file_holdfast_v1_admin_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetLogLevelResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetLogLevelResponse) ProtoMessage() {}
+
+func (x *SetLogLevelResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_v1_admin_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetLogLevelResponse.ProtoReflect.Descriptor instead.
+func (*SetLogLevelResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_v1_admin_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *SetLogLevelResponse) GetLevel() string {
+	if x != nil {
+		return x.Level
+	}
+	return ""
+}
+
+func (x *SetLogLevelResponse) GetPreviousLevel() string {
+	if x != nil {
+		return x.PreviousLevel
+	}
+	return ""
+}
+
 var File_holdfast_v1_admin_proto protoreflect.FileDescriptor
 
 const file_holdfast_v1_admin_proto_rawDesc = "" +
@@ -1830,7 +1934,12 @@ const file_holdfast_v1_admin_proto_rawDesc = "" +
 	"\x05pause\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x05pause\"=\n" +
 	"\x16CloseConnectionRequest\x12#\n" +
 	"\rconnection_id\x18\x01 \x01(\tR\fconnectionId\"\x19\n" +
-	"\x17CloseConnectionResponse*\xf3\x01\n" +
+	"\x17CloseConnectionResponse\"*\n" +
+	"\x12SetLogLevelRequest\x12\x14\n" +
+	"\x05level\x18\x01 \x01(\tR\x05level\"R\n" +
+	"\x13SetLogLevelResponse\x12\x14\n" +
+	"\x05level\x18\x01 \x01(\tR\x05level\x12%\n" +
+	"\x0eprevious_level\x18\x02 \x01(\tR\rpreviousLevel*\xf3\x01\n" +
 	"\n" +
 	"LeftReason\x12\x1b\n" +
 	"\x17LEFT_REASON_UNSPECIFIED\x10\x00\x12&\n" +
@@ -1864,7 +1973,7 @@ const file_holdfast_v1_admin_proto_rawDesc = "" +
 	"\x12!\n" +
 	"\x1dEVENT_KIND_INGRESS_IN_SERVICE\x10\v\x12 \n" +
 	"\x1cEVENT_KIND_CONNECTION_PARKED\x10\f\x12!\n" +
-	"\x1dEVENT_KIND_CONNECTION_RESUMED\x10\r2\xdd\x06\n" +
+	"\x1dEVENT_KIND_CONNECTION_RESUMED\x10\r2\xaf\a\n" +
 	"\fAdminService\x12X\n" +
 	"\rReloadIngress\x12!.holdfast.v1.ReloadIngressRequest\x1a\".holdfast.v1.ReloadIngressResponse0\x01\x12Y\n" +
 	"\x0eCompleteReload\x12\".holdfast.v1.CompleteReloadRequest\x1a#.holdfast.v1.CompleteReloadResponse\x12S\n" +
@@ -1874,7 +1983,8 @@ const file_holdfast_v1_admin_proto_rawDesc = "" +
 	"\x15ListClientConnections\x12).holdfast.v1.ListClientConnectionsRequest\x1a*.holdfast.v1.ListClientConnectionsResponse\x12R\n" +
 	"\vWatchEvents\x12\x1f.holdfast.v1.WatchEventsRequest\x1a .holdfast.v1.WatchEventsResponse0\x01\x12Y\n" +
 	"\x0eMoveConnection\x12\".holdfast.v1.MoveConnectionRequest\x1a#.holdfast.v1.MoveConnectionResponse\x12\\\n" +
-	"\x0fCloseConnection\x12#.holdfast.v1.CloseConnectionRequest\x1a$.holdfast.v1.CloseConnectionResponseB9Z7github.com/holdfast/holdfast/gen/holdfast/v1;holdfastv1b\x06proto3"
+	"\x0fCloseConnection\x12#.holdfast.v1.CloseConnectionRequest\x1a$.holdfast.v1.CloseConnectionResponse\x12P\n" +
+	"\vSetLogLevel\x12\x1f.holdfast.v1.SetLogLevelRequest\x1a .holdfast.v1.SetLogLevelResponseB9Z7github.com/holdfast/holdfast/gen/holdfast/v1;holdfastv1b\x06proto3"
 
 var (
 	file_holdfast_v1_admin_proto_rawDescOnce sync.Once
@@ -1889,7 +1999,7 @@ func file_holdfast_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_holdfast_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_holdfast_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_holdfast_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_holdfast_v1_admin_proto_goTypes = []any{
 	(LeftReason)(0),                       // 0: holdfast.v1.LeftReason
 	(ConnectionState)(0),                  // 1: holdfast.v1.ConnectionState
@@ -1916,29 +2026,31 @@ var file_holdfast_v1_admin_proto_goTypes = []any{
 	(*MoveConnectionResponse)(nil),        // 22: holdfast.v1.MoveConnectionResponse
 	(*CloseConnectionRequest)(nil),        // 23: holdfast.v1.CloseConnectionRequest
 	(*CloseConnectionResponse)(nil),       // 24: holdfast.v1.CloseConnectionResponse
-	(*durationpb.Duration)(nil),           // 25: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),         // 26: google.protobuf.Timestamp
-	(CloseReason)(0),                      // 27: holdfast.v1.CloseReason
+	(*SetLogLevelRequest)(nil),            // 25: holdfast.v1.SetLogLevelRequest
+	(*SetLogLevelResponse)(nil),           // 26: holdfast.v1.SetLogLevelResponse
+	(*durationpb.Duration)(nil),           // 27: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),         // 28: google.protobuf.Timestamp
+	(CloseReason)(0),                      // 29: holdfast.v1.CloseReason
 }
 var file_holdfast_v1_admin_proto_depIdxs = []int32{
 	0,  // 0: holdfast.v1.LeftCount.reason:type_name -> holdfast.v1.LeftReason
-	25, // 1: holdfast.v1.ReloadIngressRequest.deadline:type_name -> google.protobuf.Duration
-	25, // 2: holdfast.v1.ReloadIngressRequest.wait:type_name -> google.protobuf.Duration
+	27, // 1: holdfast.v1.ReloadIngressRequest.deadline:type_name -> google.protobuf.Duration
+	27, // 2: holdfast.v1.ReloadIngressRequest.wait:type_name -> google.protobuf.Duration
 	3,  // 3: holdfast.v1.ReloadIngressResponse.left:type_name -> holdfast.v1.LeftCount
-	25, // 4: holdfast.v1.ReloadIngressResponse.elapsed:type_name -> google.protobuf.Duration
-	26, // 5: holdfast.v1.ReloadIngressResponse.returns_at:type_name -> google.protobuf.Timestamp
-	26, // 6: holdfast.v1.Ingress.returns_at:type_name -> google.protobuf.Timestamp
+	27, // 4: holdfast.v1.ReloadIngressResponse.elapsed:type_name -> google.protobuf.Duration
+	28, // 5: holdfast.v1.ReloadIngressResponse.returns_at:type_name -> google.protobuf.Timestamp
+	28, // 6: holdfast.v1.Ingress.returns_at:type_name -> google.protobuf.Timestamp
 	10, // 7: holdfast.v1.ListIngressesResponse.ingresses:type_name -> holdfast.v1.Ingress
-	26, // 8: holdfast.v1.ServerConnection.attached_at:type_name -> google.protobuf.Timestamp
+	28, // 8: holdfast.v1.ServerConnection.attached_at:type_name -> google.protobuf.Timestamp
 	13, // 9: holdfast.v1.ListServerConnectionsResponse.server_connections:type_name -> holdfast.v1.ServerConnection
 	1,  // 10: holdfast.v1.ClientConnection.state:type_name -> holdfast.v1.ConnectionState
-	26, // 11: holdfast.v1.ClientConnection.connected_at:type_name -> google.protobuf.Timestamp
+	28, // 11: holdfast.v1.ClientConnection.connected_at:type_name -> google.protobuf.Timestamp
 	16, // 12: holdfast.v1.ListClientConnectionsResponse.client_connections:type_name -> holdfast.v1.ClientConnection
-	26, // 13: holdfast.v1.WatchEventsResponse.time:type_name -> google.protobuf.Timestamp
+	28, // 13: holdfast.v1.WatchEventsResponse.time:type_name -> google.protobuf.Timestamp
 	2,  // 14: holdfast.v1.WatchEventsResponse.kind:type_name -> holdfast.v1.EventKind
-	27, // 15: holdfast.v1.WatchEventsResponse.close_reason:type_name -> holdfast.v1.CloseReason
-	25, // 16: holdfast.v1.WatchEventsResponse.pause:type_name -> google.protobuf.Duration
-	25, // 17: holdfast.v1.MoveConnectionResponse.pause:type_name -> google.protobuf.Duration
+	29, // 15: holdfast.v1.WatchEventsResponse.close_reason:type_name -> holdfast.v1.CloseReason
+	27, // 16: holdfast.v1.WatchEventsResponse.pause:type_name -> google.protobuf.Duration
+	27, // 17: holdfast.v1.MoveConnectionResponse.pause:type_name -> google.protobuf.Duration
 	4,  // 18: holdfast.v1.AdminService.ReloadIngress:input_type -> holdfast.v1.ReloadIngressRequest
 	6,  // 19: holdfast.v1.AdminService.CompleteReload:input_type -> holdfast.v1.CompleteReloadRequest
 	8,  // 20: holdfast.v1.AdminService.CancelReload:input_type -> holdfast.v1.CancelReloadRequest
@@ -1948,17 +2060,19 @@ var file_holdfast_v1_admin_proto_depIdxs = []int32{
 	19, // 24: holdfast.v1.AdminService.WatchEvents:input_type -> holdfast.v1.WatchEventsRequest
 	21, // 25: holdfast.v1.AdminService.MoveConnection:input_type -> holdfast.v1.MoveConnectionRequest
 	23, // 26: holdfast.v1.AdminService.CloseConnection:input_type -> holdfast.v1.CloseConnectionRequest
-	5,  // 27: holdfast.v1.AdminService.ReloadIngress:output_type -> holdfast.v1.ReloadIngressResponse
-	7,  // 28: holdfast.v1.AdminService.CompleteReload:output_type -> holdfast.v1.CompleteReloadResponse
-	9,  // 29: holdfast.v1.AdminService.CancelReload:output_type -> holdfast.v1.CancelReloadResponse
-	12, // 30: holdfast.v1.AdminService.ListIngresses:output_type -> holdfast.v1.ListIngressesResponse
-	15, // 31: holdfast.v1.AdminService.ListServerConnections:output_type -> holdfast.v1.ListServerConnectionsResponse
-	18, // 32: holdfast.v1.AdminService.ListClientConnections:output_type -> holdfast.v1.ListClientConnectionsResponse
-	20, // 33: holdfast.v1.AdminService.WatchEvents:output_type -> holdfast.v1.WatchEventsResponse
-	22, // 34: holdfast.v1.AdminService.MoveConnection:output_type -> holdfast.v1.MoveConnectionResponse
-	24, // 35: holdfast.v1.AdminService.CloseConnection:output_type -> holdfast.v1.CloseConnectionResponse
-	27, // [27:36] is the sub-list for method output_type
-	18, // [18:27] is the sub-list for method input_type
+	25, // 27: holdfast.v1.AdminService.SetLogLevel:input_type -> holdfast.v1.SetLogLevelRequest
+	5,  // 28: holdfast.v1.AdminService.ReloadIngress:output_type -> holdfast.v1.ReloadIngressResponse
+	7,  // 29: holdfast.v1.AdminService.CompleteReload:output_type -> holdfast.v1.CompleteReloadResponse
+	9,  // 30: holdfast.v1.AdminService.CancelReload:output_type -> holdfast.v1.CancelReloadResponse
+	12, // 31: holdfast.v1.AdminService.ListIngresses:output_type -> holdfast.v1.ListIngressesResponse
+	15, // 32: holdfast.v1.AdminService.ListServerConnections:output_type -> holdfast.v1.ListServerConnectionsResponse
+	18, // 33: holdfast.v1.AdminService.ListClientConnections:output_type -> holdfast.v1.ListClientConnectionsResponse
+	20, // 34: holdfast.v1.AdminService.WatchEvents:output_type -> holdfast.v1.WatchEventsResponse
+	22, // 35: holdfast.v1.AdminService.MoveConnection:output_type -> holdfast.v1.MoveConnectionResponse
+	24, // 36: holdfast.v1.AdminService.CloseConnection:output_type -> holdfast.v1.CloseConnectionResponse
+	26, // 37: holdfast.v1.AdminService.SetLogLevel:output_type -> holdfast.v1.SetLogLevelResponse
+	28, // [28:38] is the sub-list for method output_type
+	18, // [18:28] is the sub-list for method input_type
 	18, // [18:18] is the sub-list for extension type_name
 	18, // [18:18] is the sub-list for extension extendee
 	0,  // [0:18] is the sub-list for field type_name
@@ -1976,7 +2090,7 @@ func file_holdfast_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_v1_admin_proto_rawDesc), len(file_holdfast_v1_admin_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   22,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

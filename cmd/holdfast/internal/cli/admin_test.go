@@ -183,3 +183,8 @@ func (f *fakeAdmin) CloseConnection(_ context.Context, r *holdfastv1.CloseConnec
 	}
 	return &holdfastv1.CloseConnectionResponse{}, nil
 }
+
+func (f *fakeAdmin) SetLogLevel(_ context.Context, r *holdfastv1.SetLogLevelRequest) (*holdfastv1.SetLogLevelResponse, error) {
+	f.ask(r)
+	return &holdfastv1.SetLogLevelResponse{Level: r.GetLevel(), PreviousLevel: "info"}, nil
+}

@@ -38,6 +38,7 @@ type commands struct {
 	Close    closeCommand    `cmd:"" help:"Close one logical connection."`
 	List     listCommand     `cmd:"" help:"List ingresses, server connections or clients."`
 	Watch    watchCommand    `cmd:"" help:"Show what happens, as it happens."`
+	LogLevel logLevelCommand `cmd:"" help:"Have the relay log more or less from now on."`
 	Health   healthCommand   `cmd:"" help:"Ask a gRPC server for its health."`
 	Ingress  ingressCommand  `cmd:"" help:"Run a small ingress for demonstrations and tests."`
 	Traffic  trafficCommand  `cmd:"" help:"Run clients that check every message."`

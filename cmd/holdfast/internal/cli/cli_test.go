@@ -107,6 +107,18 @@ func TestMoveAndClose(t *testing.T) {
 	}
 }
 
+func TestLogLevel(t *testing.T) {
+	address, admin := startAdmin(t)
+	call(t, "--admin", address, "log-level", "debug").expect(t, 0, "log level: debug, was info\n", "")
+	if got := (<-admin.asked).(*holdfastv1.SetLogLevelRequest); got.GetLevel() != "debug" {
+		t.Errorf("asked for %v", got)
+	}
+	call(t, "--admin", address, "log-level", "warn", "--output", "json").expect(t, 0, `{"level":"warn","previous_level":"info"}`+"\n", "")
+	if got := call(t, "--admin", address, "log-level", "loud"); got.code != 1 || !strings.Contains(got.errs, "loud") {
+		t.Errorf("a wrong level: %+v", got)
+	}
+}
+
 func TestListIngressesAndServers(t *testing.T) {
 	address, admin := startAdmin(t)
 	call(t, "--admin", address, "list", "ingresses").expect(t, 0, `INGRESS  STATE                               SERVER CONNECTIONS  CLIENT CONNECTIONS  LOGICAL CONNECTIONS

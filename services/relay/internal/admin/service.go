@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"time"
@@ -37,13 +38,17 @@ type Service struct {
 	events    *event.Hub
 	// deadline is after what time an ingress returns to service by itself, when the request does not say.
 	deadline time.Duration
+	// level is the least one that is logged.
+	level *slog.LevelVar
 	// stopping is closed when the relay shuts down, so that watchers do not hold it up.
 	stopping <-chan struct{}
 }
 
 // New returns the service. Streams that have no end of their own end when stopping is closed.
-func New(r *registry.Registry, e *evacuation.Evacuator, h *event.Hub, deadline time.Duration, stopping <-chan struct{}) *Service {
-	return &Service{registry: r, evacuator: e, events: h, deadline: deadline, stopping: stopping}
+func New(
+	r *registry.Registry, e *evacuation.Evacuator, h *event.Hub, deadline time.Duration, level *slog.LevelVar, stopping <-chan struct{},
+) *Service {
+	return &Service{registry: r, evacuator: e, events: h, deadline: deadline, level: level, stopping: stopping}
 }
 
 // ReloadIngress implements AdminService.

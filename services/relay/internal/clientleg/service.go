@@ -123,7 +123,7 @@ func (s *Service) Connect(st stream) error {
 				_ = s.leave(r.session, nil)
 			}
 		})
-		return s.refused("", wire.Errorf(holdfastv1.ErrorReason_ERROR_REASON_HANDSHAKE_TIMEOUT,
+		return s.refused(s.identifier.Identify(st.Context()).Ingress, "", wire.Errorf(holdfastv1.ErrorReason_ERROR_REASON_HANDSHAKE_TIMEOUT,
 			"no message came within %v; begin with one", s.config.Limits.HandshakeTimeout))
 	}
 }
@@ -135,11 +135,11 @@ func (s *Service) accept(st stream) (*session, error) {
 		s.counters.Error(reason)
 	}
 	if err := s.config.Gate.Knock(); err != nil {
-		return nil, s.refused("", err)
+		return nil, s.refused(origin.Ingress, "", err)
 	}
 	client, err := s.config.Identities.Check(st.Context())
 	if err != nil {
-		return nil, s.refused("", err)
+		return nil, s.refused(origin.Ingress, "", err)
 	}
 	first := &request{}
 	err = st.RecvMsg(first)
@@ -147,19 +147,19 @@ func (s *Service) accept(st stream) (*session, error) {
 		return nil, nil // it ended before it began
 	}
 	if err != nil {
-		return nil, s.refused("", s.recvError(err))
+		return nil, s.refused(origin.Ingress, "", s.recvError(err))
 	}
 	if err := s.check(first, true); err != nil {
-		return nil, s.refused("", err)
+		return nil, s.refused(origin.Ingress, "", err)
 	}
 	guest := admission.Guest{Host: origin.Host, Identity: client.Subject}
 	if err := s.config.Gate.Admit(guest); err != nil {
-		return nil, s.refused("", err)
+		return nil, s.refused(origin.Ingress, "", err)
 	}
 	conn, err := s.open(st, origin, client, first)
 	if err != nil {
 		s.config.Gate.Leave(guest)
-		return nil, s.refused("", err)
+		return nil, s.refused(origin.Ingress, "", err)
 	}
 	l := &session{
 		stream: st, conn: conn, guest: guest, expires: client.Expires, first: first, ended: make(chan error, 2),
@@ -263,10 +263,14 @@ func (s *Service) open(st stream, origin ingress.Origin, client identity.Client,
 }
 
 // refused counts and logs an error that is the client's fault, and returns it.
-func (s *Service) refused(connection string, err error) error {
+func (s *Service) refused(ingress, connection string, err error) error {
 	if reason := wire.ErrorReasonOf(err); reason != "" {
 		s.counters.Error(reason)
-		s.log.Warn("client stream refused", "reason", reason, "error", err, "connection", connection)
+		log := s.log
+		if connection != "" { // else it is refused before it has one
+			log = log.With("connection", connection)
+		}
+		log.Warn("client stream refused", "ingress", ingress, "reason", reason, "error", err)
 	}
 	return err
 }
@@ -292,7 +296,7 @@ func (s *Service) read(l *session) {
 			return // the writer knows why
 		}
 		if err != nil {
-			l.ended <- s.refused(wire.FormatID(l.conn.ID), s.recvError(err))
+			l.ended <- s.refused(l.conn.ClientIngress, wire.FormatID(l.conn.ID), s.recvError(err))
 			return
 		}
 		first = false

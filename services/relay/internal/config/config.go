@@ -41,6 +41,7 @@ type Config struct {
 	Limits            `embed:""`
 
 	networks []netip.Prefix
+	level    *slog.LevelVar
 }
 
 // Parse reads the settings of the command. With --print-config it writes them to out and returns nil.
@@ -97,9 +98,19 @@ func (c *Config) Validate() error {
 // Networks returns the trusted networks. Validate must have been called.
 func (c *Config) Networks() []netip.Prefix { return c.networks }
 
+// Level is the least level that the Logger logs. It begins as what the settings say, and can be changed at any time. The first
+// call of Level or Logger must not be concurrent with another.
+func (c *Config) Level() *slog.LevelVar {
+	if c.level == nil {
+		c.level = &slog.LevelVar{}
+		c.level.Set(c.LogLevel)
+	}
+	return c.level
+}
+
 // Logger returns the logger for the settings, writing to standard error.
 func (c *Config) Logger() *slog.Logger {
-	options := &slog.HandlerOptions{Level: c.LogLevel}
+	options := &slog.HandlerOptions{Level: c.Level()}
 	if c.LogFormat == "json" {
 		return slog.New(slog.NewJSONHandler(os.Stderr, options))
 	}

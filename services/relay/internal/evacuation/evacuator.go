@@ -329,7 +329,8 @@ func (e *Evacuator) expire(now time.Time) {
 	e.mu.Unlock()
 	for _, m := range late {
 		e.log.Warn("a move is not answered; the connection is resumed elsewhere", "connection", wire.FormatID(m.connection.ID),
-			"after", e.config.MigrationTimeout, "target", m.target.ID)
+			"epoch", m.connection.Snapshot().Epoch, "server_connection", m.target.ID, "ingress", m.target.Ingress,
+			"after", e.config.MigrationTimeout)
 		m.target.Suspect(m.began)
 		if m.from != nil {
 			m.from.Suspect(m.began)

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"log/slog"
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -23,6 +24,7 @@ func (r *Registry) Settled(c *logical.Connection, s logical.Settlement) {
 		r.publishConnection(kind, c, s.Now, func(e *event.Event) {
 			e.PreviousServerConnectionId, e.Pause = s.From.ID, durationpb.New(s.Paused)
 		})
+		r.logConnection(slog.LevelDebug, "connection "+s.Outcome.String(), c, s.Now, "previous", s.From.ID, "pause", s.Paused)
 		r.moveEnded(c, s.From, s.Outcome, s.Paused)
 	}
 	if s.Now.Draining() || r.Reloading(s.Now.Ingress) {
@@ -39,6 +41,7 @@ func (r *Registry) Parked(c *logical.Connection, from *serverconn.Conn, open log
 	if open != 0 {
 		r.moveEnded(c, from, open, 0)
 	}
+	r.logConnection(slog.LevelDebug, "connection parked", c, from)
 	r.publishConnection(holdfastv1.EventKind_EVENT_KIND_CONNECTION_PARKED, c, from, nil)
 	r.mover.Parked(c)
 }
@@ -55,7 +58,7 @@ func (r *Registry) Released(s *serverconn.Conn, end bool) {
 func (r *Registry) Ended(c *logical.Connection, e logical.Ending) {
 	r.connections.remove(c.ID)
 	r.counters.Closed(wire.CloseReasonName(e.Why.Reason))
-	r.logEnded(c, e.Why)
+	r.logEnded(c, e.Now, e.Why)
 	r.publishConnection(holdfastv1.EventKind_EVENT_KIND_CONNECTION_CLOSED, c, e.Now, func(ev *event.Event) {
 		ev.CloseReason, ev.Detail = e.Why.Reason, e.Why.Detail
 	})
@@ -70,6 +73,6 @@ func (r *Registry) Ended(c *logical.Connection, e logical.Ending) {
 func (r *Registry) Dropped(c *logical.Connection, v ordering.Verdict, first bool) {
 	r.counters.Dropped(v.String())
 	if first {
-		r.log.Warn("dropped a frame", "connection", wire.FormatID(c.ID), "reason", v.String())
+		r.logConnection(slog.LevelWarn, "dropped a frame", c, c.Snapshot().Server, "reason", v.String())
 	}
 }

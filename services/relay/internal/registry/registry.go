@@ -178,7 +178,9 @@ func (r *Registry) Open(info logical.Info) (*logical.Connection, error) {
 			continue // the id or the path is not to be had; both are chosen anew
 		}
 		r.counters.Opened()
-		r.publishConnection(holdfastv1.EventKind_EVENT_KIND_CONNECTION_OPENED, c, c.Snapshot().Server, nil)
+		on := c.Snapshot().Server
+		r.logConnection(slog.LevelDebug, "connection opened", c, on, "application", c.Application, "client_ingress", c.ClientIngress)
+		r.publishConnection(holdfastv1.EventKind_EVENT_KIND_CONNECTION_OPENED, c, on, nil)
 		c.Start()
 		return c, nil
 	}
@@ -294,13 +296,24 @@ func (r *Registry) pathsLocked(want func(*serverconn.Conn) bool) []placement.Pat
 	return paths
 }
 
-func (r *Registry) logEnded(c *logical.Connection, why logical.Closure) {
+// logConnection logs what happened to a connection on a server connection.
+func (r *Registry) logConnection(level slog.Level, what string, c *logical.Connection, s *serverconn.Conn, more ...any) {
+	if !r.log.Enabled(context.Background(), level) {
+		return
+	}
+	attributes := []any{"connection", wire.FormatID(c.ID), "epoch", c.Snapshot().Epoch}
+	if s != nil {
+		attributes = append(attributes, "server_connection", s.ID, "ingress", s.Ingress)
+	}
+	r.log.Log(context.Background(), level, what, append(attributes, more...)...)
+}
+
+func (r *Registry) logEnded(c *logical.Connection, on *serverconn.Conn, why logical.Closure) {
 	level := slog.LevelDebug
 	if reason := why.Reason; reason == holdfastv1.CloseReason_CLOSE_REASON_SERVER_LOST || reason == holdfastv1.CloseReason_CLOSE_REASON_PROTOCOL_ERROR {
 		level = slog.LevelWarn
 	}
-	r.log.Log(context.Background(), level, "connection closed", "connection", wire.FormatID(c.ID),
-		"reason", wire.CloseReasonName(why.Reason), "detail", why.Detail)
+	r.logConnection(level, "connection closed", c, on, "reason", wire.CloseReasonName(why.Reason), "detail", why.Detail)
 }
 
 func (r *Registry) publish(kind holdfastv1.EventKind, s *serverconn.Conn, detail string) {

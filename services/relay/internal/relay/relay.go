@@ -110,7 +110,7 @@ func New(cfg *config.Config, log *slog.Logger, t *observe.Telemetry) (*Relay, er
 
 	r.operators = grpc.NewServer(operatorOptions(log, t.Meters, secrets.token)...)
 	holdfastv1.RegisterAdminServiceServer(r.operators,
-		admin.New(r.registry, r.evacuator, events, cfg.ReloadDeadline, r.stopping))
+		admin.New(r.registry, r.evacuator, events, cfg.ReloadDeadline, cfg.Level(), r.stopping))
 	healthv1.RegisterHealthServer(r.operators, r.health)
 	channelz.RegisterChannelzServiceToServer(r.operators)
 	reflection.Register(r.operators)

@@ -59,7 +59,8 @@ func (s *Service) received(conn *serverconn.Conn, m *wire.Received, f *wire.Fram
 func (s *Service) breach(conn *serverconn.Conn, err error) error {
 	if reason := wire.ErrorReasonOf(err); reason != "" {
 		s.counters.Error(reason)
-		s.log.Warn("server connection broke the protocol", "server_connection", conn.ID, "reason", reason, "error", err)
+		s.log.Warn("server connection broke the protocol", "server_connection", conn.ID, "ingress", conn.Ingress,
+			"reason", reason, "error", err)
 	}
 	return err
 }
@@ -71,8 +72,8 @@ func (s *Service) frame(conn *serverconn.Conn, f *wire.Frame) error {
 		return wire.Errorf(holdfastv1.ErrorReason_ERROR_REASON_MALFORMED_FRAME, "a frame has no connection_id")
 	}
 	if r := f.Rare.GetReject(); r != nil {
-		s.log.Warn("the app server dropped a frame of ours", "server_connection", conn.ID,
-			"connection", wire.FormatID(f.Connection), "reason", r.GetReason(), "detail", r.GetDetail())
+		s.log.Warn("the app server dropped a frame of ours", "server_connection", conn.ID, "ingress", conn.Ingress,
+			"connection", wire.FormatID(f.Connection), "epoch", f.Step.Epoch, "reason", r.GetReason(), "detail", r.GetDetail())
 		return nil
 	}
 	c := s.registry.Connection(f.Connection)
@@ -88,11 +89,11 @@ func (s *Service) frame(conn *serverconn.Conn, f *wire.Frame) error {
 	if m := f.Step.Message; len(m.Payload) > s.config.MaxMessageBytes {
 		c.Refuse(conn, holdfastv1.CloseReason_CLOSE_REASON_MESSAGE_TOO_LARGE, fmt.Sprintf(
 			"message %d has %d bytes; the limit is %d", f.Step.Seq, len(m.Payload), s.config.MaxMessageBytes))
-		s.connectionError(conn, c.ID, "MESSAGE_TOO_LARGE", nil)
+		s.connectionError(conn, f, "MESSAGE_TOO_LARGE", nil)
 		return nil
 	}
 	if err := c.Receive(conn, f); err != nil {
-		s.connectionError(conn, c.ID, ruleOf(err), err)
+		s.connectionError(conn, f, ruleOf(err), err)
 	}
 	return nil
 }
@@ -105,10 +106,10 @@ func ruleOf(err error) string {
 	return "PROTOCOL_ERROR"
 }
 
-func (s *Service) connectionError(conn *serverconn.Conn, id uint64, reason string, err error) {
+func (s *Service) connectionError(conn *serverconn.Conn, f *wire.Frame, reason string, err error) {
 	s.counters.Error(reason)
-	s.log.Warn("connection broke the protocol and is closed", "server_connection", conn.ID,
-		"connection", wire.FormatID(id), "reason", reason, "error", err)
+	s.log.Warn("connection broke the protocol and is closed", "server_connection", conn.ID, "ingress", conn.Ingress,
+		"connection", wire.FormatID(f.Connection), "epoch", f.Step.Epoch, "reason", reason, "error", err)
 }
 
 // unknown answers a frame for a connection that is not there.
@@ -116,6 +117,6 @@ func (s *Service) unknown(conn *serverconn.Conn, f *wire.Frame) {
 	s.counters.Dropped("UnknownConnection")
 	if f.WantsAnswer() && conn.Writer.Reply(f.UnknownConnection()) && conn.FirstUnknown() {
 		s.log.Warn("a frame is for an unknown connection; further ones are only counted", "server_connection", conn.ID,
-			"connection", wire.FormatID(f.Connection))
+			"ingress", conn.Ingress, "connection", wire.FormatID(f.Connection), "epoch", f.Step.Epoch)
 	}
 }
