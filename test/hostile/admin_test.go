@@ -44,6 +44,27 @@ func (a *arm) get(change func(*http.Request)) error {
 	return refusal(fmt.Sprintf("HTTP %d", resp.StatusCode))
 }
 
+// metrics returns the metrics page, as an operator gets it.
+func (a *arm) metrics() (string, error) {
+	transport := &http.Transport{TLSClientConfig: a.tls(), DisableKeepAlives: true}
+	defer transport.CloseIdleConnections()
+	r, err := http.NewRequestWithContext(a.ctx, http.MethodGet, "https://"+a.admin+"/metrics", nil)
+	if err != nil {
+		return "", err
+	}
+	r.Header.Set("Authorization", "Bearer "+adminToken)
+	resp, err := transport.RoundTrip(r)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = refusal(fmt.Sprintf("HTTP %d", resp.StatusCode))
+	}
+	return string(b), err
+}
+
 // adminAttacks are attacks on the admin listener, and on it from the other.
 func adminAttacks(st *stage) []attack {
 	asOperator := func(name, want string, call func(a *arm, c holdfastv1.AdminServiceClient) error) attack {

@@ -4,10 +4,36 @@ import (
 	"context"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
+
+// isReason matches a refusal with one reason of ours.
+var isReason = regexp.MustCompile(`^[A-Z_]+$`)
+
+// counted returns how often the relay has counted the reason, for refusals and for ends of connections, as its metrics say.
+func (a *arm) counted(reason string) (n float64) {
+	a.t.Helper()
+	page, err := a.metrics()
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	for line := range strings.Lines(page) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), "} ")
+		if !strings.Contains(name, `="`+reason+`"`) {
+			continue
+		}
+		v, err := strconv.ParseFloat(value, 64)
+		if err != nil {
+			a.t.Fatalf("%q: %v", line, err)
+		}
+		n += v
+	}
+	return n
+}
 
 // leastAttacks is how many attacks there have to be: fewer, and some were lost.
 const leastAttacks = 100
@@ -30,9 +56,13 @@ func TestHostile(t *testing.T) {
 			on.t = t
 			a := &arm{stage: &on, ctx: ctx}
 			defer a.over()
+			counted := a.counted(c.want)
 			err := c.do(a)
 			if got := outcome(err); !slices.Contains(strings.Split(c.want, "|"), got) {
 				t.Errorf("it was answered with %s (%v), want %s", got, err, c.want)
+			}
+			if isReason.MatchString(c.want) && !strings.HasPrefix(c.name, "operator:") { // whose mistakes are their own
+				waitFor(t, "it is counted", func() bool { return a.counted(c.want) > counted })
 			}
 		})
 	}
