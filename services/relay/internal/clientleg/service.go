@@ -41,7 +41,9 @@ type Service struct {
 	log        *slog.Logger
 	// loops waits for the readers and writers of streams, each of which ends when its stream does.
 	loops sync.WaitGroup
-	clock *clock
+	// sockets waits for the clients over WebSocket.
+	sockets sync.WaitGroup
+	clock   *clock
 
 	mu sync.Mutex
 	// served are the sessions whose client's stream lives, under mu. One whose connection has ended for the app server is among them
@@ -77,7 +79,16 @@ func New(cfg Config, r *registry.Registry, id *ingress.Identifier, c *telemetry.
 // Wait waits until no reader and no writer is left. Every stream must have ended, or be about to.
 func (s *Service) Wait() { s.loops.Wait() }
 
-type stream = holdfastv1.ClientConnectionService_ConnectServer
+// WaitSockets waits until no client over WebSocket is left.
+func (s *Service) WaitSockets() { s.sockets.Wait() }
+
+// stream is what a client's messages come and go by: a request at a time to RecvMsg, a response to SendMsg.
+type stream interface {
+	Context() context.Context
+	RecvMsg(m any) error
+	SendMsg(m any) error
+	Send(m *holdfastv1.ConnectResponse) error
+}
 
 // session is the stream of one client from its first message on.
 type session struct {
@@ -96,9 +107,14 @@ type session struct {
 	ended chan error
 }
 
-// Connect implements ClientConnectionService. An idle client keeps two goroutines, this one and the reader, and neither needs
-// more than 4 KiB of stack then: what goes deeper, the opening, is done by one of its own, whose stack is gone with it.
-func (s *Service) Connect(st stream) error {
+// Connect implements ClientConnectionService.
+func (s *Service) Connect(st holdfastv1.ClientConnectionService_ConnectServer) error {
+	return s.serve(st)
+}
+
+// serve serves one client to its end, and returns the status for it. An idle client keeps two goroutines, this one and the reader, and
+// neither needs more than 4 KiB of stack then: what goes deeper, the opening, is done by one of its own, whose stack is gone with it.
+func (s *Service) serve(st stream) error {
 	type result struct {
 		session *session
 		err     error

@@ -22,6 +22,8 @@ type Config struct {
 	settings.File     `embed:""`
 	Listen            string        `default:"127.0.0.1:7400" help:"Address for clients and app servers, host:port."`
 	AdminListen       string        `default:"127.0.0.1:7401" help:"Address for operators, host:port."`
+	WebsocketListen   string        `help:"Address for clients over WebSocket, host:port; none when empty. With --tls-cert it speaks TLS."`
+	WebsocketOrigins  []string      `help:"Hosts, as patterns such as *.example.com, whose pages may connect over WebSocket besides the relay's own, comma separated."`
 	RelayID           string        `help:"Name of this relay; the host name when empty."`
 	TrustedNetworks   []string      `default:"127.0.0.0/8,::1/128" help:"Networks in CIDR notation whose x-ingress-id and forwarded headers are believed, comma separated."`
 	Applications      []string      `help:"Applications that are served, comma separated; any when empty."`
@@ -62,7 +64,10 @@ func Parse(args []string, out io.Writer, options ...kong.Option) (*Config, error
 
 // Validate checks every setting; kong calls it after reading them.
 func (c *Config) Validate() error {
-	for name, addr := range map[string]string{"listen": c.Listen, "admin-listen": c.AdminListen} {
+	for name, addr := range map[string]string{"listen": c.Listen, "admin-listen": c.AdminListen, "websocket-listen": c.WebsocketListen} {
+		if addr == "" && name == "websocket-listen" {
+			continue
+		}
 		if _, _, err := net.SplitHostPort(addr); err != nil {
 			return fmt.Errorf("--%s=%q: want host:port: %w", name, addr, err)
 		}
@@ -92,7 +97,7 @@ func (c *Config) Validate() error {
 	if err := c.Limits.check(); err != nil {
 		return err
 	}
-	return c.Security.check(c.Listen, c.AdminListen)
+	return c.Security.check(c.Listen, c.WebsocketListen, c.AdminListen)
 }
 
 // Networks returns the trusted networks. Validate must have been called.

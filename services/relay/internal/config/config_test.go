@@ -63,6 +63,14 @@ var table = []struct {
 }{
 	{"listen", []string{"0.0.0.0:1", "[::1]:0", ":7400"}, func(c *Config) any { return c.Listen }, []any{"0.0.0.0:1", "[::1]:0", ":7400"}, insecure},
 	{"admin-listen", []string{"localhost:2"}, func(c *Config) any { return c.AdminListen }, []any{"localhost:2"}, nil},
+	{
+		"websocket-listen",
+		[]string{"0.0.0.0:1", ":0"},
+		func(c *Config) any { return c.WebsocketListen },
+		[]any{"0.0.0.0:1", ":0"},
+		insecure,
+	},
+	{"websocket-origins", []string{"a", "a,*.b"}, func(c *Config) any { return fmt.Sprint(c.WebsocketOrigins) }, []any{"[a]", "[a *.b]"}, nil},
 	{"relay-id", []string{"r-1"}, func(c *Config) any { return c.RelayID }, []any{"r-1"}, nil},
 	{
 		"trusted-networks",
@@ -276,6 +284,8 @@ func TestInsecure(t *testing.T) {
 		{"", []string{"--listen=localhost:1"}},
 		{"--listen=", []string{"--listen=0.0.0.0:1"}},
 		{"--listen=", []string{"--listen=:1"}},
+		{"--websocket-listen=", []string{"--websocket-listen=:1"}},
+		{"", []string{"--websocket-listen=localhost:1"}},
 		{"--listen=", []string{"--listen=host.example:1"}},
 		{"", []string{"--listen=:1", "--tls-cert=c", "--tls-key=k"}},
 		{"", []string{"--listen=:1", "--insecure"}},
@@ -316,6 +326,7 @@ func TestWrongValuesAreRefused(t *testing.T) {
 		{"listen", "7400", "host:port"},
 		{"listen", "::1:7400", "host:port"},
 		{"admin-listen", "localhost", "host:port"},
+		{"websocket-listen", "localhost", "host:port"},
 		{"trusted-networks", "10.0.0.1", "CIDR"},
 		{"trusted-networks", "10.0.0.0/8,10.0.0.0/40", "CIDR"},
 		{"window-bytes", "1023", "1024 to 16777216"},

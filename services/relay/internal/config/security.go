@@ -27,7 +27,7 @@ type Security struct {
 	Insecure         bool          `help:"Listen on addresses other than loopback although no TLS is configured there, or no credentials for operators."`
 }
 
-func (s *Security) check(listen, adminListen string) error {
+func (s *Security) check(listen, websocketListen, adminListen string) error {
 	errs := []error{
 		pair("tls-cert", s.TLSCert, "tls-key", s.TLSKey), pair("admin-tls-cert", s.AdminTLSCert, "admin-tls-key", s.AdminTLSKey),
 		checkRanges(
@@ -40,9 +40,11 @@ func (s *Security) check(listen, adminListen string) error {
 		errs = append(errs, fmt.Errorf("--server-identities=%q: needs --server-ca, which says whose certificates count", s.ServerIdentities))
 	}
 	if !s.Insecure {
-		if s.TLSCert == "" && !isLoopback(listen) {
-			errs = append(errs, fmt.Errorf("--listen=%q is not loopback and has no TLS: give --tls-cert and --tls-key, or --insecure "+
-				"when the network in between is your own", listen))
+		for flag, address := range map[string]string{"listen": listen, "websocket-listen": websocketListen} {
+			if address != "" && s.TLSCert == "" && !isLoopback(address) {
+				errs = append(errs, fmt.Errorf("--%s=%q is not loopback and has no TLS: give --tls-cert and --tls-key, or --insecure "+
+					"when the network in between is your own", flag, address))
+			}
 		}
 		if (s.AdminTLSCert == "" || s.AdminTokenFile == "") && !isLoopback(adminListen) {
 			errs = append(errs, fmt.Errorf("--admin-listen=%q is not loopback: give --admin-tls-cert, --admin-tls-key and "+

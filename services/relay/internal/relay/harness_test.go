@@ -50,12 +50,18 @@ type listener struct {
 
 // inMemory returns two listeners that work inside a synctest bubble.
 func inMemory() (application, operators listener) {
+	application, operators, _ = threeInMemory()
+	return application, operators
+}
+
+// threeInMemory returns one more, for clients over WebSocket.
+func threeInMemory() (application, operators, sockets listener) {
 	network := wiretest.NewNetwork()
 	listen := func() listener {
 		l := network.Listen(256 << 10)
 		return listener{loopback{l}, l.DialContext}
 	}
-	return listen(), listen()
+	return listen(), listen(), listen()
 }
 
 // onLoopback returns a real one.
@@ -76,7 +82,9 @@ type harness struct {
 	relay       *Relay
 	application listener
 	operators   listener
-	reader      *metric.ManualReader
+	// sockets is for clients over WebSocket.
+	sockets listener
+	reader  *metric.ManualReader
 	// changeServer changes the app servers that are started; nil for none.
 	changeServer func(*appserver.Config)
 	stop         func()
@@ -86,16 +94,17 @@ type harness struct {
 // newHarness starts a relay on in-memory listeners.
 func newHarness(t testing.TB, change func(*config.Config), logs ...io.Writer) *harness {
 	t.Helper()
-	application, operators := inMemory()
-	return startHarness(t, application, operators, change, logs...)
+	application, operators, sockets := threeInMemory()
+	return startHarnessWith(t, application, operators, sockets, change, nil, logs...)
 }
 
 func startHarness(t testing.TB, application, operators listener, change func(*config.Config), logs ...io.Writer) *harness {
 	t.Helper()
-	return startHarnessWith(t, application, operators, change, nil, logs...)
+	return startHarnessWith(t, application, operators, listener{}, change, nil, logs...)
 }
 
-func startHarnessWith(t testing.TB, application, operators listener, change func(*config.Config), report func(*observe.Telemetry),
+// startHarnessWith serves clients over WebSocket too, when there is a listener for them, and lets the telemetry be changed.
+func startHarnessWith(t testing.TB, application, operators, sockets listener, change func(*config.Config), report func(*observe.Telemetry),
 	logs ...io.Writer,
 ) *harness {
 	t.Helper()
@@ -123,10 +132,10 @@ func startHarnessWith(t testing.TB, application, operators listener, change func
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &harness{t: t, relay: r, application: application, operators: operators, reader: reader}
+	h := &harness{t: t, relay: r, application: application, operators: operators, sockets: sockets, reader: reader}
 	ctx, cancel := context.WithCancel(context.Background())
 	h.wg.Go(func() {
-		if err := r.Serve(ctx, application, operators); err != nil {
+		if err := r.Serve(ctx, application, operators, sockets.Listener); err != nil {
 			t.Errorf("serving: %v", err)
 		}
 	})

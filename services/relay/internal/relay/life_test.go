@@ -141,7 +141,7 @@ func TestServeEndsWhenAListenerFails(t *testing.T) {
 		}
 		application, operators := inMemory()
 		served := make(chan error, 1)
-		go func() { served <- r.Serve(t.Context(), application, operators) }()
+		go func() { served <- r.Serve(t.Context(), application, operators, nil) }()
 		synctest.Wait()
 		if err := operators.Close(); err != nil {
 			t.Fatal(err)

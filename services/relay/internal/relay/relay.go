@@ -62,6 +62,7 @@ type Relay struct {
 	application, operators *grpc.Server
 	// web serves HTTP beside gRPC on the admin listener.
 	web      *http.Server
+	sockets  *sockets
 	secrets  *secrets
 	metrics  http.Handler
 	stopping chan struct{}
@@ -90,6 +91,7 @@ func New(cfg *config.Config, log *slog.Logger, t *observe.Telemetry) (*Relay, er
 		MaxMessageBytes: cfg.MaxMessageBytes, SlowClientTimeout: cfg.SlowClientTimeout, Limits: cfg.Limits,
 		Identities: secrets.clients, Gate: admission.New(cfg.Limits),
 	}, r.registry, identifier, counters, log)
+	r.sockets = newSockets(r.clients.WebSocket(cfg.WebsocketOrigins))
 	r.servers = serverleg.New(serverleg.Config{
 		RelayID: cfg.RelayID, WindowBytes: cfg.WindowBytes,
 		MaxMessageBytes: cfg.MaxMessageBytes, HeartbeatInterval: cfg.HeartbeatInterval,
@@ -150,16 +152,25 @@ func (r *Relay) ListenAndServe(ctx context.Context) error {
 		r.secrets.close()
 		return errors.Join(fmt.Errorf("listening for operators: %w", err), application.Close())
 	}
+	var sockets net.Listener
+	if r.config.WebsocketListen != "" {
+		if sockets, err = net.Listen("tcp", r.config.WebsocketListen); err != nil {
+			r.secrets.close()
+			return errors.Join(fmt.Errorf("listening for clients over WebSocket: %w", err), application.Close(), operators.Close())
+		}
+		r.log.Info("relay is serving clients over WebSocket", "websocket_listen", sockets.Addr())
+	}
 	r.log.Info("relay is serving", "relay", r.config.RelayID, "listen", application.Addr(), "admin_listen", operators.Addr())
-	return r.Serve(ctx, application, operators)
+	return r.Serve(ctx, application, operators, sockets)
 }
 
 // Serve serves on the listeners until the context ends, then says goodbye to every stream and waits for them for
-// the shutdown grace at most. It may be called once.
-func (r *Relay) Serve(ctx context.Context, application, operators net.Listener) error {
+// the shutdown grace at most. Sockets is for clients over WebSocket, nil for none. It may be called once.
+func (r *Relay) Serve(ctx context.Context, application, operators, sockets net.Listener) error {
 	defer r.secrets.close()
+	defer r.sockets.cut()
 	var wg sync.WaitGroup
-	failed := make(chan error, 2)
+	failed := make(chan error, 3)
 	serve := func(s *grpc.Server, l net.Listener) {
 		wg.Go(func() {
 			if err := s.Serve(l); err != nil {
@@ -177,6 +188,14 @@ func (r *Relay) Serve(ctx context.Context, application, operators net.Listener) 
 	defer func() { _ = r.web.Close() }()
 	wg.Go(func() { _ = r.web.Serve(web) }) // ends with the gRPC server's listener
 	serve(r.operators, rpc)
+	if sockets != nil {
+		l := r.secrets.socketListener(sockets)
+		wg.Go(func() {
+			if err := r.sockets.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+				failed <- fmt.Errorf("serving on %v: %w", l.Addr(), err)
+			}
+		})
+	}
 
 	var err error
 	select {
@@ -197,6 +216,7 @@ func (r *Relay) shutdown() {
 	began := time.Now()
 	r.health.Shutdown()
 	r.registry.Stop()
+	r.sockets.close()
 	close(r.stopping)
 	for c := range r.registry.Connections() {
 		c.Close(holdfastv1.CloseReason_CLOSE_REASON_RELAY_SHUTDOWN, "the relay is shutting down")
@@ -210,6 +230,7 @@ func (r *Relay) shutdown() {
 	wg.Go(func() {
 		r.application.GracefulStop()
 		r.operators.GracefulStop()
+		r.clients.WaitSockets()
 		close(graceful)
 	})
 	grace := time.NewTimer(r.config.ShutdownGrace)
@@ -220,6 +241,7 @@ func (r *Relay) shutdown() {
 		r.log.Warn("streams did not end in time and are cut", "grace", r.config.ShutdownGrace)
 		r.application.Stop()
 		r.operators.Stop()
+		r.sockets.cut()
 	}
 	wg.Wait()
 	r.clients.Wait()

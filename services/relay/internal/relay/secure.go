@@ -92,6 +92,14 @@ func (s *secrets) operatorListener(l net.Listener) net.Listener {
 	return tls.NewListener(l, s.operators.Server("http/1.1", "h2"))
 }
 
+// socketListener has the listener of clients over WebSocket speak TLS.
+func (s *secrets) socketListener(l net.Listener) net.Listener {
+	if s.application == nil {
+		return l
+	}
+	return tls.NewListener(l, s.application.Server("http/1.1"))
+}
+
 // guard asks for the token of operators.
 func (s *secrets) guard(pages http.Handler) http.Handler {
 	if s.token == nil {

@@ -44,8 +44,8 @@ func onStage(t *testing.T, change func(*config.Config), run func(t *testing.T, s
 func onStageWith(t *testing.T, change func(*config.Config), report func(*observe.Telemetry), run func(t *testing.T, s *stage)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		application, operators := inMemory()
-		s := &stage{harness: startHarnessWith(t, application, operators, change, report), t: t}
+		application, operators, sockets := threeInMemory()
+		s := &stage{harness: startHarnessWith(t, application, operators, sockets, change, report), t: t}
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 		t.Cleanup(s.stop)
 		t.Cleanup(cancel)
