@@ -39,9 +39,9 @@ func (s *Service) ListIngresses(context.Context, *holdfastv1.ListIngressesReques
 			in.LogicalConnections += uint32(c.Load())
 		}
 	}
-	for c := range s.registry.Connections() {
-		if in := byName[c.ClientIngress]; in != nil {
-			in.ClientConnections++
+	for name, n := range s.registry.Clients() {
+		if in := byName[name]; in != nil {
+			in.ClientConnections = uint32(n)
 		}
 	}
 	return response, nil

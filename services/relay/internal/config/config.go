@@ -37,6 +37,7 @@ type Config struct {
 	ReloadDeadline    time.Duration `default:"10m" help:"After what time an ingress under reload returns to service by itself, 1s to 24h."`
 	ShutdownGrace     time.Duration `default:"10s" help:"For how long streams may take to end at shutdown, 0s to 10m."`
 	Pprof             bool          `help:"Serve the profiles of the Go runtime on the admin listener, under /debug/pprof/."`
+	ReadOnlyConsole   bool          `help:"Offer no action in the console on the admin listener: it shows, and reloads, moves and closes nothing."`
 	LogFormat         string        `default:"text" help:"Form of log lines: text or json." enum:"text,json"`
 	LogLevel          slog.Level    `default:"info" help:"Least level that is logged: debug, info, warn or error."`
 	Security          `embed:""`

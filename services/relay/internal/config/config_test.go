@@ -108,6 +108,7 @@ var table = []struct {
 	{"reload-deadline", []string{"1s", "24h"}, func(c *Config) any { return c.ReloadDeadline }, []any{time.Second, 24 * time.Hour}, nil},
 	{"shutdown-grace", []string{"0s", "10m"}, func(c *Config) any { return c.ShutdownGrace }, []any{time.Duration(0), 10 * time.Minute}, nil},
 	{"pprof", []string{"true", "false"}, func(c *Config) any { return c.Pprof }, []any{true, false}, nil},
+	{"read-only-console", []string{"true", "false"}, func(c *Config) any { return c.ReadOnlyConsole }, []any{true, false}, nil},
 	{"log-format", []string{"text", "json"}, func(c *Config) any { return c.LogFormat }, []any{"text", "json"}, nil},
 	{
 		"log-level",

@@ -16,6 +16,11 @@ const progressInterval = 50 * time.Millisecond
 // reload counts what happened to connections of an ingress that is being reloaded; guarded by Evacuator.mu.
 type reload struct {
 	moved, closed int
+	began         time.Time
+	// last is the progress as it was measured; followed says that the caller of Reload still measures it.
+	last     Progress
+	measured time.Time
+	followed bool
 }
 
 func (r *reload) count(o logical.Outcome) {
@@ -50,26 +55,29 @@ func (e *Evacuator) Reload(ctx context.Context, ingress string, wait, deadline t
 	if err := e.registry.BeginReload(ingress, returnsAt); err != nil {
 		return err
 	}
+	r := &reload{began: began, last: Progress{Ingress: ingress, ReturnsAt: returnsAt}, followed: true}
 	e.mu.Lock()
-	e.reloads[ingress] = &reload{}
+	e.reloads[ingress] = r
 	e.mu.Unlock()
+	defer e.unfollow(r)
 	e.log.Info("reload began", "ingress", ingress, "returns_at", returnsAt)
 	e.registry.PublishIngress(holdfastv1.EventKind_EVENT_KIND_RELOAD_STARTED, ingress, "")
 	e.Reconsider()
-	return e.follow(ctx, Progress{Ingress: ingress, ReturnsAt: returnsAt}, began, wait, report)
+	return e.follow(ctx, r, r.last, wait, report)
 }
 
-func (e *Evacuator) follow(ctx context.Context, p Progress, began time.Time, wait time.Duration, report func(Progress) error) error {
+func (e *Evacuator) follow(ctx context.Context, r *reload, p Progress, wait time.Duration, report func(Progress) error) error {
 	ticker := time.NewTicker(progressInterval)
 	defer ticker.Stop()
 	last := Progress{Planned: -1}
 	for {
 		pending := e.measure(&p)
-		p.Elapsed = time.Since(began)
+		p.Elapsed = time.Since(r.began)
 		ended := !e.registry.Reloading(p.Ingress)
 		clear := pending == 0 && p.onlyOwnClients()
 		p.Done = ended || clear || p.Elapsed >= wait
 		p.Safe = clear && !ended
+		e.note(r, p)
 		if p.Done || p.differs(last) {
 			if err := report(p); err != nil {
 				return err

@@ -89,6 +89,26 @@ func (r *Registry) Ingresses() []string {
 	return slices.Sorted(maps.Keys(r.ingresses))
 }
 
+// Clients returns how many logical connections there are by the ingress that their clients came in through. It counts
+// none of them: its cost is that of the ingresses.
+func (r *Registry) Clients() map[string]int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	clients := make(map[string]int, len(r.ingresses))
+	for name, s := range r.ingresses {
+		clients[name] = s.clients
+	}
+	return clients
+}
+
+func (r *Registry) clientLeft(ingress string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if s := r.ingresses[ingress]; s != nil {
+		s.clients--
+	}
+}
+
 func (r *Registry) ingressLocked(name string) (*ingressState, error) {
 	if s := r.ingresses[name]; s != nil {
 		return s, nil

@@ -57,6 +57,7 @@ func (r *Registry) Released(s *serverconn.Conn, end bool) {
 // Ended implements logical.Observer.
 func (r *Registry) Ended(c *logical.Connection, e logical.Ending) {
 	r.connections.remove(c.ID)
+	r.clientLeft(c.ClientIngress)
 	r.counters.Closed(wire.CloseReasonName(e.Why.Reason))
 	r.logEnded(c, e.Now, e.Why)
 	r.publishConnection(holdfastv1.EventKind_EVENT_KIND_CONNECTION_CLOSED, c, e.Now, func(ev *event.Event) {

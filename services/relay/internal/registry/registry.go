@@ -61,6 +61,8 @@ type ingressState struct {
 	returnsAt time.Time
 	// requested is when the reload was announced, of the last one.
 	requested time.Time
+	// clients counts the logical connections whose clients came in through it.
+	clients int
 }
 
 // New returns an empty registry. Allowed names the applications that are served; none means any. SetMover must
@@ -213,6 +215,7 @@ func (r *Registry) place(info *logical.Info) (*logical.Connection, error) {
 		r.paths[path].Release()
 		return nil, nil
 	}
+	r.ingresses[info.ClientIngress].clients++
 	return c, nil
 }
 

@@ -24,6 +24,7 @@ import (
 	"github.com/holdfast/holdfast/services/relay/internal/admission"
 	"github.com/holdfast/holdfast/services/relay/internal/clientleg"
 	"github.com/holdfast/holdfast/services/relay/internal/config"
+	"github.com/holdfast/holdfast/services/relay/internal/console"
 	"github.com/holdfast/holdfast/services/relay/internal/evacuation"
 	"github.com/holdfast/holdfast/services/relay/internal/event"
 	"github.com/holdfast/holdfast/services/relay/internal/ingress"
@@ -65,6 +66,7 @@ type Relay struct {
 	sockets  *sockets
 	secrets  *secrets
 	metrics  http.Handler
+	console  *console.Console
 	stopping chan struct{}
 }
 
@@ -111,11 +113,12 @@ func New(cfg *config.Config, log *slog.Logger, t *observe.Telemetry) (*Relay, er
 	reflection.Register(r.application)
 
 	r.operators = grpc.NewServer(operatorOptions(log, t.Meters, secrets.token)...)
-	holdfastv1.RegisterAdminServiceServer(r.operators,
-		admin.New(r.registry, r.evacuator, events, cfg.ReloadDeadline, cfg.Level(), r.stopping))
+	service := admin.New(r.registry, r.evacuator, events, cfg.ReloadDeadline, cfg.Level(), r.stopping)
+	holdfastv1.RegisterAdminServiceServer(r.operators, service)
 	healthv1.RegisterHealthServer(r.operators, r.health)
 	channelz.RegisterChannelzServiceToServer(r.operators)
 	reflection.Register(r.operators)
+	r.console = console.New(console.Config{RelayID: cfg.RelayID, ReadOnly: cfg.ReadOnlyConsole}, service, events, log, r.stopping)
 	r.web = &http.Server{Handler: secrets.guard(r.pages()), ReadHeaderTimeout: headerTimeout, MaxHeaderBytes: maxHeaderBytes}
 	return r, nil
 }
@@ -131,6 +134,7 @@ func (r *Relay) state() telemetry.State {
 // pages are what the admin listener serves over HTTP.
 func (r *Relay) pages() http.Handler {
 	mux := http.NewServeMux()
+	mux.Handle("/", r.console)
 	if r.metrics != nil {
 		mux.Handle("GET /metrics", r.metrics)
 	}
@@ -185,6 +189,7 @@ func (r *Relay) Serve(ctx context.Context, application, operators, sockets net.L
 	serve(r.application, application)
 	rpc, web := adminport.Split(r.secrets.operatorListener(operators))
 	defer rpc.Wait()
+	defer r.console.Wait() // what it runs ends with the connections
 	defer func() { _ = r.web.Close() }()
 	wg.Go(func() { _ = r.web.Serve(web) }) // ends with the gRPC server's listener
 	serve(r.operators, rpc)
