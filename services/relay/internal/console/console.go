@@ -53,7 +53,7 @@ func New(cfg Config, a *admin.Service, events *event.Hub, log *slog.Logger, stop
 	addPage(mux)
 	mux.HandleFunc("GET /api/state", c.getState)
 	mux.HandleFunc("GET /api/stream", c.stream)
-	mux.HandleFunc("GET /api/connections/{id}", c.getConnection)
+	mux.HandleFunc("GET /api/connections", c.findConnections)
 	mux.Handle("POST /api/reload", action(c, "reload", c.reload))
 	mux.Handle("POST /api/reload/complete", action(c, "complete", c.complete))
 	mux.Handle("POST /api/reload/cancel", action(c, "cancel", c.cancel))

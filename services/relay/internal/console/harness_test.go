@@ -318,6 +318,21 @@ func (s *stage) state() state {
 	return v
 }
 
+// find looks a connection up; nil when there is none.
+func (s *stage) find(id string) map[string]any {
+	s.t.Helper()
+	var found struct{ Connections []map[string]any }
+	s.get("/api/connections?id="+id).into(s.t, &found)
+	switch len(found.Connections) {
+	case 0:
+		return nil
+	case 1:
+		return found.Connections[0]
+	}
+	s.t.Fatalf("%d connections have the id %s", len(found.Connections), id)
+	return nil
+}
+
 // summary says what the ingresses and server connections carry, such as "a 2/1 b 0/1!": clients and logical connections of
 // each ingress, with a mark for one that drains.
 func (v state) summary() string {

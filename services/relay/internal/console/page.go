@@ -30,6 +30,9 @@ func addPage(mux *http.ServeMux) {
 		kind := kinds[path.Ext(name)]
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", kind)
+			if name == "icon.svg" { // a browser asks for it again whenever it likes, also while the relay is away
+				w.Header().Set("Cache-Control", "max-age=86400")
+			}
 			http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
 		})
 	}

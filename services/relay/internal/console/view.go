@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
+	"github.com/holdfast/holdfast/pkg/wire"
 )
 
 // state is what the relay looks like. It has counts and no logical connection, so that its size does not grow with theirs.
@@ -124,17 +125,27 @@ func (c *Console) getState(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, c.stateOf(p))
 }
 
-func (c *Console) getConnection(w http.ResponseWriter, r *http.Request) {
-	found, err := c.admin.ClientConnection(r.PathValue("id"))
-	if err != nil {
+// findConnections answers with the connection that has the id, in a list that is empty when there is none: for a page that asks
+// again and again, the end of a connection is no error.
+func (c *Console) findConnections(w http.ResponseWriter, r *http.Request) {
+	all := []connectionView{}
+	found, err := c.admin.ClientConnection(r.URL.Query().Get("id"))
+	switch {
+	case err == nil:
+		all = append(all, viewConnection(found))
+	case wire.ErrorReasonOf(err) != wire.ReasonName(holdfastv1.ErrorReason_ERROR_REASON_UNKNOWN_CONNECTION):
 		refuse(w, err)
 		return
 	}
-	answer(w, http.StatusOK, connectionView{
+	answer(w, http.StatusOK, map[string][]connectionView{"connections": all})
+}
+
+func viewConnection(found *holdfastv1.ClientConnection) connectionView {
+	return connectionView{
 		found.GetConnectionId(), found.GetApplication(), name(found.GetState().String(), "CONNECTION_STATE_"), found.GetEpoch(),
 		found.GetClientIngress(), found.GetClientAddress(), found.GetServerId(), found.GetServerConnectionId(),
 		found.GetServerIngress(), found.GetConnectedAt().AsTime(), found.GetMessagesReceived(), found.GetMessagesSent(),
-	})
+	}
 }
 
 func viewReload(r *holdfastv1.ReloadIngressResponse) reloadView {

@@ -19,7 +19,7 @@ let news = [];
 let serial = 0;
 
 function update({ state: newest, since, pause_bounds_us: bounds }) {
-  state = newest;
+  state = { ...newest, ingresses: newest.ingresses.filter(used) };
   moved += since.moved;
   missed += since.missed;
   connection("live", "Live");
@@ -28,7 +28,7 @@ function update({ state: newest, since, pause_bounds_us: bounds }) {
   const allowed = !state.read_only;
   byId("read-only").hidden = allowed;
   say(byId("relay-id"), state.relay_id);
-  document.title = `${state.relay_id} – Holdfast relay`;
+  say(document.querySelector("title"), `${state.relay_id} – Holdfast relay`);
   figures();
   topology.show(state);
   topology.move(since.flows);
@@ -38,6 +38,9 @@ function update({ state: newest, since, pause_bounds_us: bounds }) {
   lookup.follow(state, allowed);
   happened(since.news);
 }
+
+// used tells a way that is none from the ingresses: streams that came in through no ingress came "direct", while there are any.
+const used = (i) => i.name !== "direct" || i.draining || i.client_connections + i.server_connections > 0;
 
 function figures() {
   const clients = clientsOf(state);

@@ -46,9 +46,13 @@ async function refresh(success) {
   asking = true;
   askedAt = performance.now();
   try {
-    const c = await get(`/api/connections/${id}`);
+    const { connections } = await get(`/api/connections?id=${id}`);
     if (id !== shown) return;
-    show(c);
+    if (connections.length === 0) {
+      gone();
+      return;
+    }
+    show(connections[0]);
     if (success) tell(success);
   } catch (error) {
     if (id === shown) failed(error);
@@ -59,13 +63,13 @@ async function refresh(success) {
 
 function failed(error) {
   if (error.status === 0) return; // the banner says that the relay is away, and what is shown is marked as stale
-  if (error.status === 404) {
-    byId("found").hidden = true;
-    tell(`No connection ${shown} is known. It has ended, or is on another relay.`, true);
-    shown = "";
-    return;
-  }
   tell(error.message, true);
+}
+
+function gone() {
+  byId("found").hidden = true;
+  tell(`No connection ${shown} is known. It has ended, or is on another relay.`, true);
+  shown = "";
 }
 
 function show(c) {

@@ -11,6 +11,7 @@ let bounds = [];
 let counts = [];
 let longest = 0;
 let svg;
+let drawn = 0; // the width
 const bars = [];
 
 export function setUp() {
@@ -49,11 +50,13 @@ function show() {
   attribute(svg, "aria-label", text);
   const width = Math.max(260, Math.floor(byId("pauses").clientWidth));
   attribute(svg, "viewBox", `0 0 ${width} ${height}`);
+  const jump = drawn !== width;
+  drawn = width;
   const step = width / Math.max(1, counts.length);
   const most = Math.max(1, ...counts);
   counts.forEach((n, i) => {
     bars[i] ??= new Column(svg);
-    bars[i].show(i * step, step, n, most, label(i));
+    bars[i].show(i * step, step, n, most, label(i), jump);
   });
   keyed(byId("t-pauses"), counts.map((n, i) => ({ n, i })), (c) => c.i, () => make("tr"), (row, c) => cells(row, [words(c.i), c.n]));
 }
@@ -68,8 +71,8 @@ function within(total, share) {
   return span(longest);
 }
 
-const short = (us) => (us < 1000 ? `.${us / 100}` : us < 1e6 ? String(us / 1000) : `${us / 1e6} s`);
-const label = (i) => (i < bounds.length ? short(bounds[i]) : "more");
+const short = (us) => (us < 1000 ? `.${us / 100}` : us < 1e6 ? String(us / 1000) : `${us / 1e6}s`);
+const label = (i) => (i < bounds.length ? short(bounds[i]) : `>${short(bounds.at(-1))}`);
 const words = (i) => (i < bounds.length ? `up to ${span(bounds[i])}` : `over ${span(bounds.at(-1))}`);
 
 class Column {
@@ -86,13 +89,15 @@ class Column {
       attribute(this.number, "y", height - foot - h - 4);
     });
   }
-  show(x, w, n, most, name) {
+  show(x, w, n, most, name, jump) {
     this.bar.classList.toggle("empty", n === 0);
+    this.name.classList.toggle("tight", w < 26);
+    this.number.classList.toggle("tight", w < 26);
     say(this.number, n > 0 ? compact(n) : "");
     say(this.name, name);
     attribute(this.name, "x", x + w / 2);
     attribute(this.name, "y", height - foot + 15);
-    this.glide.to({ x, w, h: ((height - foot - head) * n) / most });
+    this.glide.to({ x, w, h: ((height - foot - head) * n) / most }, jump);
   }
 }
 

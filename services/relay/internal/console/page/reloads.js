@@ -42,7 +42,7 @@ function create(ingress) {
     b.setAttribute("aria-label", `${text.replace("…", "")} ${action === "reload" ? "ingress" : "of ingress"} ${ingress.name}`);
     b.addEventListener("click", () => run(card, ingress.name));
   };
-  button("reload", "Reload…", "", reload);
+  button("reload", "Reload…", "quiet", reload);
   button("complete", "Complete the reload", "", (c, name) => act(c, "/api/reload/complete", { ingress: name }, `Ingress ${name} is in service.`));
   button("cancel", "Cancel the reload", "quiet", (c, name) => act(c, "/api/reload/cancel", { ingress: name }, `The reload of ingress ${name} is cancelled.`));
   card.append(make("p", "problem"));

@@ -14,6 +14,7 @@ const movingFor = 1800; // for how long a move is shown, in ms
 const parts = new Map(); // by kind and key
 const flows = new Map(); // by where from and to
 let svg, ribbons, nodes, arcs, shown, places;
+let jump = false; // the window has another size: nothing glides
 
 export function setUp() {
   svg = draw("svg", { role: "img", "aria-label": "Nothing is drawn yet", width: "100%" });
@@ -29,6 +30,7 @@ export function show(state) {
   shown = state;
   const m = model(state);
   const g = geometry(m);
+  jump = svg.viewBox.baseVal?.width !== g.width;
   attribute(svg, "viewBox", `0 0 ${g.width} ${g.height}`);
   attribute(svg, "height", g.height);
   attribute(svg, "aria-label", describe(m));
@@ -58,7 +60,7 @@ function geometry(m) {
   const narrow = width < 620;
   const w = narrow
     ? { client: 76, bar: 12, server: 98, app: 62 }
-    : { client: 150, bar: 16, server: 180, app: 160 };
+    : { client: 180, bar: 16, server: 180, app: 160 };
   const gap = (width - 2 - w.client - w.bar - w.server - w.app) / 3;
   const x = { client: 1 };
   x.bar = x.client + w.client + gap;
@@ -182,7 +184,7 @@ class Ribbon {
   show(place, row) {
     this.element.classList.toggle("draining", row.draining);
     this.element.classList.toggle("idle", row.count === 0);
-    this.glide.to(place);
+    this.glide.to(place, jump);
   }
   remove() {
     this.glide.stop();
@@ -200,19 +202,14 @@ class Node {
     this.glide = new Glide((v) => this.place(v));
   }
   show(v) {
-    this.what = v;
     this.element.classList.toggle("draining", v.draining);
     say(this.title, `${v.name} ${v.note}: ${count(v.count)}${v.draining ? ", draining" : ""}`);
     say(this.name, fit(v.name, v.w, 6.9));
-    this.glide.to({ x: v.x, y: v.y, w: v.w, h: v.h, count: v.count });
-    this.words(v.count);
+    const amount = v.unit ? plural(v.count, v.unit) : count(v.count);
+    say(this.sub, fit(v.note ? `${amount} · ${v.note}` : amount, v.w, 6));
+    this.glide.to({ x: v.x, y: v.y, w: v.w, h: v.h }, jump);
   }
-  words(n) {
-    const { unit, note, w } = this.what;
-    const amount = unit ? plural(Math.round(n), unit) : count(Math.round(n));
-    say(this.sub, fit(note ? `${amount} · ${note}` : amount, w, 6));
-  }
-  place({ x, y, w, h, count: n }) {
+  place({ x, y, w, h }) {
     attribute(this.box, "x", x);
     attribute(this.box, "y", y - h / 2);
     attribute(this.box, "width", w);
@@ -221,7 +218,6 @@ class Node {
       attribute(text, "x", x + 9);
       attribute(text, "y", y + dy);
     }
-    this.words(n);
   }
   remove() {
     this.glide.stop();

@@ -15,10 +15,11 @@ export class Glide {
     this.now = null;
   }
 
-  to(target) {
+  // to glides to the numbers, or jumps there.
+  to(target, jump = false) {
     if (this.target && same(this.target, target)) return;
     this.target = target;
-    if (this.now === null || reduced() || document.hidden) {
+    if (this.now === null || jump || reduced() || document.hidden) {
       moving.delete(this);
       this.now = { ...target };
       this.apply(this.now);
