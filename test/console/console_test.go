@@ -30,10 +30,17 @@ func TestNoAppServer(t *testing.T) {
 	b.text("#banner", "No app server is attached")
 	b.text("#n-servers", "0")
 	b.shot("no-app-server")
-	s.startAppServer("app-1")
+	app := s.startAppServer("app-1")
 	b.wait(hidden("#banner"))
 	b.text("#n-servers", "2")
 	b.text("#news", "Server connection attached")
+	// Its clients wait for it when it goes without a word.
+	s.connectClients(10)
+	b.text("#n-clients", "10")
+	app.stop(syscall.SIGKILL)
+	b.text("#banner", "No app server is attached. 10 clients wait for one to come back")
+	b.text("#n-waiting", "10")
+	b.shot("app-server-lost")
 }
 
 // A whole reload with the keys Tab and Enter alone.
@@ -166,6 +173,47 @@ func TestTenThousand(t *testing.T) {
 	b.shot("ten-thousand-dark")
 	b.resize(360, 800)
 	b.shot("ten-thousand-narrow-dark")
+}
+
+// With hundreds of server connections and ingresses they are drawn together, and every one is counted.
+func TestDrawingIsBounded(t *testing.T) {
+	browserPath(t)
+	s := newSystem(t)
+	b := open(t, s.url(), 1280, 900)
+	b.wait(live)
+	type drawn struct{ Left, Rows, Apps, Clients, Logical, Nodes int }
+	draw := func(servers, ingresses, applications int) drawn {
+		return eval[drawn](b, fmt.Sprintf(`(async () => {
+			const {model} = await import("/model.js"), {show} = await import("/topology.js");
+			const sum = list => list.reduce((n, x) => n + x.count, 0), many = (n, f) => [...Array(n).keys()].map(f);
+			const state = {
+				relay_id: "relay-1",
+				ingresses: many(%[2]d, i => ({name: "ingress-" + i, client_connections: i, draining: i === 3})),
+				server_connections: many(%[1]d, i => ({id: "app/" + i, instance_id: "p" + (i >> 1), server_id: "app-" + (i >> 1),
+					application: "application-" + i %% %[3]d, ingress: "ingress-" + i %% %[2]d, logical_connections: 7, draining: false})),
+			};
+			const m = model(state);
+			show(state);
+			return {Left: m.left.length, Rows: m.rows.length, Apps: m.apps.length, Clients: sum(m.left), Logical: sum(m.rows),
+				Nodes: document.querySelectorAll("#drawing *").length};
+		})()`, servers, ingresses, applications))
+	}
+	for _, c := range []struct {
+		servers, ingresses, applications int
+		want                             drawn
+	}{
+		{8, 2, 1, drawn{2, 8, 4, 1, 56, 0}},
+		{24, 12, 1, drawn{12, 24, 12, 66, 168, 0}},
+		{500, 4, 1, drawn{4, 4, 1, 6, 3500, 0}},
+		{500, 40, 3, drawn{12, 24, 4, 780, 3500, 0}},
+	} {
+		got := draw(c.servers, c.ingresses, c.applications)
+		nodes := got.Nodes
+		if got.Nodes = 0; got != c.want || nodes > 400 {
+			t.Errorf("%d server connections, %d ingresses, %d applications: %+v, %d elements", c.servers, c.ingresses, c.applications, got, nodes)
+		}
+		b.shot(fmt.Sprintf("drawn-%d-%d-%d", c.servers, c.ingresses, c.applications))
+	}
 }
 
 // contrasts lists texts whose contrast with what is behind them is under 4.5, and 3 for large ones.

@@ -120,9 +120,9 @@ func (s *system) startRelay() {
 func (s *system) url() string { return "http://" + s.admin + "/" }
 
 // startAppServer starts an app server with one server connection through each ingress.
-func (s *system) startAppServer(id string) {
+func (s *system) startAppServer(id string) *process {
 	s.t.Helper()
-	start(s.t, id, filepath.Join(s.bin, "appserver"), "--relays", strings.Join(s.ingresses, ","), "--server-id", id,
+	return start(s.t, id, filepath.Join(s.bin, "appserver"), "--relays", strings.Join(s.ingresses, ","), "--server-id", id,
 		"--listen", "127.0.0.1:0", "--shutdown-grace", "1s")
 }
 

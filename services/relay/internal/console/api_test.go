@@ -1,6 +1,7 @@
 package console_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
@@ -10,7 +11,9 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
 
+	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
 	"github.com/holdfast/holdfast/services/relay/internal/config"
 )
 
@@ -126,17 +129,51 @@ func TestReloadFromTheConsole(t *testing.T) {
 func TestReloadThatBecomesSafeLater(t *testing.T) {
 	onStage(t, nil, func(t *testing.T, s *stage) {
 		s.server("app-1", "a")
-		s.client("b")
+		first, _ := s.client("b")
 		s.post("/api/reload", map[string]string{"ingress": "a", "wait": "1s"}).into(t, &progress{})
 		time.Sleep(3 * time.Second)
 		p := s.state().Reloads[0]
 		if !p.Done || p.Safe || len(p.Left) != 1 || p.Left[0].Reason != "no_other_server_connection" {
 			t.Errorf("with one server connection: %+v", p)
 		}
-		s.client("b") // lands there too, as there is no other
+		second, _ := s.client("b") // lands there too, as there is no other
 		time.Sleep(2 * time.Second)
 		if p := s.state().Reloads[0]; p.Safe || p.Left[0].Connections != 2 {
 			t.Errorf("with one more client: %+v", p)
+		}
+		for _, id := range []string{first, second} {
+			s.post("/api/close", map[string]string{"connection_id": id}).into(t, &struct{}{})
+		}
+		time.Sleep(2 * time.Second)
+		if p := s.state().Reloads[0]; !p.Safe || !p.Done || len(p.Left) != 0 || p.Closed != 2 {
+			t.Errorf("with no client any more: %+v", p)
+		}
+	})
+}
+
+// A reload that somebody else began is shown too, also when its caller has gone before the end.
+func TestReloadOfAnother(t *testing.T) {
+	onStage(t, nil, func(t *testing.T, s *stage) {
+		s.server("app-1", "a")
+		id, _ := s.client("b")
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		progresses, err := s.admin().ReloadIngress(ctx, &holdfastv1.ReloadIngressRequest{Ingress: "a", Wait: durationpb.New(time.Minute)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := progresses.Recv(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		if p := s.state().Reloads[0]; p.Done || p.Elapsed < 900 || len(p.Left) != 1 || p.Left[0].Connections != 1 {
+			t.Errorf("while its caller follows: %+v", p)
+		}
+		cancel()
+		s.post("/api/close", map[string]string{"connection_id": id}).into(t, &struct{}{})
+		time.Sleep(2 * time.Second)
+		if p := s.state().Reloads[0]; !p.Done || !p.Safe || len(p.Left) != 0 {
+			t.Errorf("when its caller has gone: %+v", p)
 		}
 	})
 }

@@ -138,6 +138,18 @@ func (s *stage) options(ingress func(*grpc.ClientConn) string) []grpc.DialOption
 	}
 }
 
+// admin returns a client of the admin service.
+func (s *stage) admin() holdfastv1.AdminServiceClient {
+	s.t.Helper()
+	cc, err := grpc.NewClient("passthrough:///relay", grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return s.operators.DialContext(ctx) }))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { _ = cc.Close() })
+	return holdfastv1.NewAdminServiceClient(cc)
+}
+
 // server runs an app server that echoes, with a server connection through each ingress.
 func (s *stage) server(id string, ingresses ...string) (stop func()) {
 	s.t.Helper()

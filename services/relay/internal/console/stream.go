@@ -32,6 +32,11 @@ type update struct {
 // stream sends updates as server-sent events until the reader goes or the relay stops. It alone waits for a slow reader: the
 // relay hands it events without waiting, and it is told how many it missed.
 func (c *Console) stream(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("X-Accel-Buffering", "no") // an nginx in front passes each update on at once
+	if r.Method == http.MethodHead {
+		return
+	}
 	select {
 	case c.places <- struct{}{}:
 		defer func() { <-c.places }()
@@ -41,8 +46,6 @@ func (c *Console) stream(w http.ResponseWriter, r *http.Request) {
 	}
 	watcher := c.events.Watch()
 	defer c.events.Unwatch(watcher)
-	w.Header().Set("Content-Type", "text/event-stream")
-	w.Header().Set("X-Accel-Buffering", "no") // an nginx in front passes each update on at once
 	s := &sse{console: c, out: w, control: http.NewResponseController(w), since: newTally()}
 	for {
 		wait, err := s.step(r.Context())

@@ -210,6 +210,9 @@ func TestStreamsAreBounded(t *testing.T) {
 		if a := s.get("/api/stream"); a.status != http.StatusServiceUnavailable || a.reason() != "TOO_MANY_STREAMS" {
 			t.Errorf("the 33rd: %d %s", a.status, a.body)
 		}
+		if a := s.do(http.MethodHead, "/api/stream", ""); a.status != http.StatusOK || len(a.body) != 0 {
+			t.Errorf("HEAD takes no place: %d", a.status)
+		}
 		_ = streams[0].body.Close()
 		time.Sleep(time.Second)
 		s.stream().update()

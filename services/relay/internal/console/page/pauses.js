@@ -42,6 +42,7 @@ export function add(since, newBounds) {
 }
 
 function show() {
+  if (bounds.length === 0) return; // nothing is known yet
   const total = counts.reduce((a, b) => a + b, 0);
   const text = total === 0
     ? "Nothing has moved since the counting began."

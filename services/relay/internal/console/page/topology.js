@@ -206,7 +206,8 @@ class Node {
     say(this.title, `${v.name} ${v.note}: ${count(v.count)}${v.draining ? ", draining" : ""}`);
     say(this.name, fit(v.name, v.w, 6.9));
     const amount = v.unit ? plural(v.count, v.unit) : count(v.count);
-    say(this.sub, fit(v.note ? `${amount} · ${v.note}` : amount, v.w, 6));
+    const whole = v.note ? `${amount} · ${v.note}` : amount;
+    say(this.sub, room(whole, v.w, 6) ? whole : fit(amount, v.w, 6));
     this.glide.to({ x: v.x, y: v.y, w: v.w, h: v.h }, jump);
   }
   place({ x, y, w, h }) {
@@ -225,11 +226,10 @@ class Node {
   }
 }
 
-// fit shortens a text to what has room, by the usual width of a letter.
-function fit(text, width, letter) {
-  const most = Math.max(3, Math.floor((width - 16) / letter));
-  return text.length <= most ? text : `${text.slice(0, most - 1)}…`;
-}
+// room reports whether a text has room, by the usual width of a letter; fit shortens it to what has.
+const letters = (width, letter) => Math.max(3, Math.floor((width - 14) / letter));
+const room = (text, width, letter) => text.length <= letters(width, letter);
+const fit = (text, width, letter) => (room(text, width, letter) ? text : `${text.slice(0, letters(width, letter) - 1)}…`);
 
 class Bar {
   constructor(parent) {
