@@ -175,6 +175,12 @@ func (b *browser) tabTo(label string) {
 func (b *browser) shot(name string) {
 	b.t.Helper()
 	// What glides or fades comes to rest first; what runs for ever runs on.
+	b.wait(`(async () => {
+		const drawn = () => document.querySelector("#drawing").innerHTML + document.querySelector("#pauses").innerHTML;
+		const before = drawn();
+		await new Promise(then => requestAnimationFrame(() => requestAnimationFrame(then)));
+		return before === drawn();
+	})()`)
 	b.wait(`document.getAnimations().every(a => a.effect.getTiming().iterations === Infinity || a.playState === "finished")`)
 	png := run(b, chromedp.FullScreenshot(100))
 	if err := os.WriteFile(filepath.Join(b.t.ArtifactDir(), name+".png"), png, 0o600); err != nil {

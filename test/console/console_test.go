@@ -85,10 +85,16 @@ func TestReloadByKeyboard(t *testing.T) {
 		t.Errorf("the histogram has %d moves, want %d", sum, moved)
 	}
 	b.shot("reload-safe")
-	// The focus was on a button that went away; it is on what takes its place.
+	// The focus was on a button that went away: it is near, and where a hasty Enter does nothing.
+	b.wait(`document.activeElement === document.querySelector('.card[data-key="a"]')`)
+	b.press(kb.Enter)
+	b.press(kb.Tab)
 	b.wait(`document.activeElement.ariaLabel === "Complete the reload of ingress a"`)
+	b.text(card+" .state", "safe to reload")
 	b.press(kb.Enter)
 	b.text(card+" .state", "in service")
+	b.wait(`document.activeElement === document.querySelector('.card[data-key="a"]')`)
+	b.press(kb.Tab)
 	b.wait(`document.activeElement.ariaLabel === "Reload ingress a"`)
 	b.text("#news", "Ingress in service · ingress a")
 }

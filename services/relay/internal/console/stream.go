@@ -88,7 +88,12 @@ func (s *sse) step(ctx context.Context) (time.Duration, error) {
 	}
 	err = s.write("update", update{s.console.stateOf(p), s.since.finish(), boundsInMicros()})
 	s.last, s.lastAt, s.since = now, time.Now(), newTally()
-	return max(updateInterval, time.Duration(len(now))*time.Second/bytesPerSecond), err
+	return pace(len(now)), err
+}
+
+// pace returns the time from an update of so many bytes to the next one.
+func pace(size int) time.Duration {
+	return max(updateInterval, time.Duration(size)*time.Second/bytesPerSecond)
 }
 
 // gather counts events until the time is over. It reports false when the stream is to end.

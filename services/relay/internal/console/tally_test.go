@@ -53,6 +53,17 @@ func TestUpdateIsBounded(t *testing.T) {
 	}
 }
 
+// Large updates come less often.
+func TestPace(t *testing.T) {
+	for size, want := range map[int]time.Duration{
+		0: updateInterval, bytesPerSecond / 4: updateInterval, bytesPerSecond: time.Second, 4 * bytesPerSecond: 4 * time.Second,
+	} {
+		if got := pace(size); got != want {
+			t.Errorf("after %d bytes: %v, want %v", size, got, want)
+		}
+	}
+}
+
 func TestEventsAreCounted(t *testing.T) {
 	tally := newTally()
 	if !tally.empty() {

@@ -3,6 +3,8 @@
 const maxLeft = 12;
 const maxRight = 24;
 
+const byName = new Intl.Collator("en", { numeric: true }).compare;
+
 // model returns the ingresses that clients came in through, the rows of server connections, and the blocks of app servers
 // beside them. A row has one server connection, or one ingress of an application when there are too many.
 export function model(state) {
@@ -19,7 +21,7 @@ function clientRows(ingresses) {
     key: i.name, name: i.name, count: i.client_connections, draining: i.draining,
     note: i.draining ? "reloading" : "",
   });
-  if (ingresses.length <= maxLeft) return ingresses.map(row);
+  if (ingresses.length <= maxLeft) return ingresses.map(row).sort((a, b) => byName(a.key, b.key));
   const sorted = [...ingresses].sort((a, b) => b.client_connections - a.client_connections);
   return [...sorted.slice(0, maxLeft - 1).map(row), rest(sorted.slice(maxLeft - 1), (i) => i.client_connections)];
 }
@@ -37,8 +39,8 @@ function serverRows(connections) {
     app: s.instance_id, appName: s.server_id, application: s.application, ingress: s.ingress,
   });
   const order = (a, b) =>
-    a.application.localeCompare(b.application) || a.appName.localeCompare(b.appName) || a.app.localeCompare(b.app) ||
-    a.ingress.localeCompare(b.ingress) || a.key.localeCompare(b.key, "en", { numeric: true });
+    byName(a.application, b.application) || byName(a.appName, b.appName) || byName(a.app, b.app) ||
+    byName(a.ingress, b.ingress) || byName(a.key, b.key);
   if (connections.length <= maxRight) return connections.map(one).sort(order);
 
   const groups = new Map();
@@ -57,7 +59,11 @@ function serverRows(connections) {
   const all = [...groups.values()].map((g) => ({ ...g, name: `via ${g.ingress}`, note: `${g.ids.length} streams` })).sort(order);
   if (all.length <= maxRight) return all;
   const sorted = [...all].sort((a, b) => b.count - a.count);
-  const last = { ...rest(sorted.slice(maxRight - 1), (g) => g.count), app: "…", appName: "other", application: "", ingress: "" };
+  const others = sorted.slice(maxRight - 1);
+  const last = {
+    ...rest(others, (g) => g.count), app: "…", appName: "other", application: "", ingress: "",
+    servers: new Set(others.flatMap((g) => [...g.servers])),
+  };
   return [...sorted.slice(0, maxRight - 1).sort(order), last];
 }
 
@@ -67,11 +73,13 @@ function blocks(rows) {
   rows.forEach((row, i) => {
     let block = all.at(-1);
     if (!block || block.key !== row.app) {
-      block = { key: row.app, name: row.appName, note: row.application, first: i, last: i, count: 0 };
+      block = { key: row.app, name: row.appName, note: row.application, first: i, last: i, count: 0, servers: new Set() };
       all.push(block);
     }
     block.last = i;
     block.count += row.count;
+    for (const server of row.servers ?? []) block.servers.add(server);
   });
+  for (const block of all) if (block.servers.size > 0) block.note = `${block.servers.size} app servers`;
   return all;
 }

@@ -27,6 +27,7 @@ export function show(state, allowed) {
 
 function create(ingress) {
   const card = make("li", "card");
+  card.tabIndex = -1;
   const head = card.appendChild(make("div", "card-head"));
   head.append(make("h3", "", ingress.name), make("span", "chip state"));
   card.append(make("p", "counts"));
@@ -98,7 +99,8 @@ function tell(name, r) {
   announce(`Reload of ingress ${name}: ${verdict(r)}${end}`);
 }
 
-// offer shows the buttons of the actions. A focus on one that goes away passes on to the first that came.
+// offer shows the buttons of the actions. A focus on one that goes away passes on to the card: were it on another button, a
+// second press of the key would do what nobody asked for.
 function offer(card, actions) {
   let lost = false;
   for (const b of card.querySelectorAll("button[data-action]")) {
@@ -106,7 +108,7 @@ function offer(card, actions) {
     if (!wanted && b === document.activeElement) lost = true;
     b.hidden = !wanted;
   }
-  if (lost) card.querySelector("button[data-action]:not([hidden])")?.focus();
+  if (lost) card.focus();
 }
 
 async function reload(card, name) {
