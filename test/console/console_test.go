@@ -187,6 +187,9 @@ func TestDrawingIsBounded(t *testing.T) {
 	s := newSystem(t)
 	b := open(t, s.url(), 1280, 900)
 	b.wait(live)
+	b.expectFailures(true) // with no relay, no update draws over what follows
+	s.relay.stop(syscall.SIGTERM)
+	b.text("#banner", "The relay is away")
 	type drawn struct{ Left, Rows, Apps, Clients, Logical, Nodes int }
 	draw := func(servers, ingresses, applications int) drawn {
 		return eval[drawn](b, fmt.Sprintf(`(async () => {
@@ -200,6 +203,7 @@ func TestDrawingIsBounded(t *testing.T) {
 			};
 			const m = model(state);
 			show(state);
+			document.body.classList.remove("stale");
 			return {Left: m.left.length, Rows: m.rows.length, Apps: m.apps.length, Clients: sum(m.left), Logical: sum(m.rows),
 				Nodes: document.querySelectorAll("#drawing *").length};
 		})()`, servers, ingresses, applications))
@@ -300,7 +304,9 @@ func TestRelayGoesAndComesBack(t *testing.T) {
 	b.shot("relay-back")
 
 	b.expectFailures(true)
-	s.relay.stop(syscall.SIGTERM)
+	if !s.relay.stop(syscall.SIGTERM) {
+		t.Error("the page holds up the end of the relay")
+	}
 	b.text("#banner", "The relay is away")
 }
 

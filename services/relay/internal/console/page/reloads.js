@@ -115,9 +115,9 @@ async function reload(card, name) {
   const i = card.ingress;
   const yes = await confirm({
     title: `Reload ingress ${name}?`,
-    text: `It goes out of service, and the ${plural(i.logical_connections, "logical connection")} over its server connections move to ` +
-      `others. Reload it when it is safe, then complete. The ${plural(i.client_connections, "client")} that came in through it stay ` +
-      "until the ingress itself cuts them.",
+    text: `It goes out of service. The ${plural(i.logical_connections, "logical connection")} over its server connections move to ` +
+      `others, but for those of clients that came in through it themselves (${plural(i.client_connections, "client")} did): they stay ` +
+      "until the ingress cuts them. Reload the ingress when it is safe, and complete the reload here after that.",
     yes: "Take it out of service", no: "Leave it in service",
   });
   if (yes) await act(card, "/api/reload", { ingress: name }, "");
