@@ -2,10 +2,12 @@ package console_test
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -41,6 +43,35 @@ func TestNoAppServer(t *testing.T) {
 	b.text("#banner", "No app server is attached. 10 clients wait for one to come back")
 	b.text("#n-waiting", "10")
 	b.shot("app-server-lost")
+}
+
+// Browsers trust a page of the loopback more than one of the network; the page needs none of that.
+func TestOverTheNetwork(t *testing.T) {
+	browserPath(t)
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := slices.IndexFunc(addresses, func(a net.Addr) bool {
+		n, ok := a.(*net.IPNet)
+		return ok && n.IP.To4() != nil && n.IP.IsGlobalUnicast()
+	})
+	if at < 0 {
+		t.Skip("SKIPPED: this machine has no address but the loopback's, so that the console was not looked at from elsewhere")
+	}
+	s := newSystemAt(t, addresses[at].(*net.IPNet).IP.String())
+	b := open(t, s.url(), 1280, 900)
+	b.wait(live)
+	if eval[bool](b, "isSecureContext") {
+		t.Error("the browser trusts the page after all; the test shows nothing")
+	}
+	s.startAppServer("app-1")
+	b.text("#n-servers", "2")
+	b.tabTo("Reload ingress a")
+	b.press(kb.Enter)
+	b.press(kb.Tab, chromedp.ModifierShift)
+	b.press(kb.Enter)
+	b.text(`.card[data-key="a"] .state`, "safe to reload")
 }
 
 // A whole reload with the keys Tab and Enter alone.

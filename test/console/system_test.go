@@ -87,12 +87,22 @@ type system struct {
 // newSystem starts the relay, with these flags more, and the ingresses a and b.
 func newSystem(t *testing.T, flags ...string) *system {
 	t.Helper()
+	return newSystemAt(t, "127.0.0.1", flags...)
+}
+
+// newSystemAt has the console at that address.
+func newSystemAt(t *testing.T, host string, flags ...string) *system {
+	t.Helper()
 	bin, err := programs()
 	if err != nil {
 		t.Fatal(err)
 	}
 	free := freeAddresses(t, 4)
-	s := &system{t: t, bin: bin, address: free[0], admin: free[1], ingresses: free[2:], flags: flags}
+	_, port, err := net.SplitHostPort(free[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &system{t: t, bin: bin, address: free[0], admin: net.JoinHostPort(host, port), ingresses: free[2:], flags: flags}
 	s.startRelay()
 	for i, id := range []string{"a", "b"} {
 		start(t, "ingress-"+id, filepath.Join(bin, "holdfast"), "ingress", "--id", id, "--listen", s.ingresses[i], "--upstream", s.address)

@@ -56,7 +56,7 @@ function serverRows(connections) {
     g.draining = g.draining && s.draining;
     groups.set(key, g);
   }
-  const all = [...groups.values()].map((g) => ({ ...g, name: `via ${g.ingress}`, note: `${g.ids.length} streams` })).sort(order);
+  const all = [...groups.values()].map((g) => ({ ...g, name: `via ${g.ingress}`, note: `over ${g.ids.length}` })).sort(order);
   if (all.length <= maxRight) return all;
   const sorted = [...all].sort((a, b) => b.count - a.count);
   const others = sorted.slice(maxRight - 1);
