@@ -341,6 +341,25 @@ func TestRelayGoesAndComesBack(t *testing.T) {
 	b.text("#banner", "The relay is away")
 }
 
+// A relay that stands still, or a network that swallows everything, ends no stream: the page notices the silence.
+func TestRelayFallsSilent(t *testing.T) {
+	browserPath(t)
+	s, _ := withApp(t, 40)
+	b := open(t, s.url(), 1280, 900)
+	b.wait(live)
+	resume := func() { _ = s.relay.command.Process.Signal(syscall.SIGCONT) } // fails only when it has ended
+	t.Cleanup(resume)
+	if err := s.relay.command.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	b.text("#banner", "The relay has said nothing for 7 seconds. What is shown is old.")
+	b.text(".as-of", "Stale: as of")
+	resume()
+	b.wait(live)
+	b.wait(hidden("#banner"))
+	b.text("#n-clients", "40")
+}
+
 func TestReadOnly(t *testing.T) {
 	browserPath(t)
 	s, ids := withApp(t, 10, "--read-only-console")
