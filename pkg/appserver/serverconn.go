@@ -245,7 +245,7 @@ func (sc *serverConn) dispatch(f *wire.Frame) error {
 	gone := f.GoneAtOnce()
 	switch {
 	case c == nil:
-		sc.server.counters.drop("UnknownConnection")
+		sc.server.counters.drop(unknownConnection)
 		if ended && opens || f.WantsAnswer() {
 			sc.writer.Reply(f.UnknownConnection())
 		}

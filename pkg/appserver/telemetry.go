@@ -9,6 +9,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 
 	"github.com/holdfast/holdfast/pkg/label"
+	"github.com/holdfast/holdfast/pkg/ordering"
 )
 
 // scope names the library in metrics and traces.
@@ -16,6 +17,9 @@ const scope = "github.com/holdfast/holdfast/pkg/appserver"
 
 // pauseBounds are the bounds of the buckets of a pause, in seconds.
 var pauseBounds = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}
+
+// unknownConnection is why a frame is dropped that is for no connection that is there; the other reasons are the verdicts.
+const unknownConnection = "UnknownConnection"
 
 // counters are what the server counts and measures. They are safe for concurrent use.
 type counters struct {
@@ -38,6 +42,12 @@ func newCounters(provider metric.MeterProvider) (*counters, error) {
 		"For how long a handoff held the outgoing traffic of its connection."), metric.WithExplicitBucketBoundaries(pauseBounds...))
 	if err := errors.Join(dropped, moves, pauses); err != nil {
 		return nil, fmt.Errorf("making the counters: %w", err)
+	}
+	// From 0 on, so that the first one is seen to be one more.
+	for _, reason := range []string{
+		ordering.Duplicate.String(), ordering.StaleEpoch.String(), ordering.WrongPath.String(), unknownConnection,
+	} {
+		c.dropped.Add(context.Background(), 0, metric.WithAttributes(attribute.String("reason", reason)))
 	}
 	return c, nil
 }

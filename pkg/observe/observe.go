@@ -27,7 +27,7 @@ import (
 )
 
 // FlushTime is for how long the last exports may take when a program ends.
-const FlushTime = 5 * time.Second
+const FlushTime = 3 * time.Second
 
 // Service says what program it is. OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES go before it.
 type Service struct {
@@ -48,7 +48,7 @@ type Telemetry struct {
 
 // Start sets up the providers. What goes wrong later, such as an export that fails, is logged. Call Shutdown at the end.
 func Start(ctx context.Context, s Service, log *slog.Logger) (*Telemetry, error) {
-	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("telemetry", "error", err) }))
+	otel.SetErrorHandler(&complaints{log: log})
 	res, err := resource.New(ctx, resource.WithAttributes(attributesOf(s)...), resource.WithTelemetrySDK(), resource.WithFromEnv())
 	if err != nil {
 		return nil, fmt.Errorf("OTEL_RESOURCE_ATTRIBUTES: %w", err)

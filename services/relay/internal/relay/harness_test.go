@@ -123,7 +123,7 @@ func startHarnessWith(t testing.TB, application, operators, sockets listener, ch
 		t.Fatal(err)
 	}
 	reader := metric.NewManualReader()
-	log := slog.New(slog.NewTextHandler(io.MultiWriter(logs...), nil)) // with no logs it writes nowhere
+	log := slog.New(slog.NewTextHandler(io.MultiWriter(logs...), &slog.HandlerOptions{Level: cfg.Level()})) // with no logs it writes nowhere
 	telemetry := &observe.Telemetry{Meters: metric.NewMeterProvider(metric.WithReader(reader)), Traces: noop.NewTracerProvider()}
 	if report != nil {
 		report(telemetry)

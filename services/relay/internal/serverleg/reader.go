@@ -9,6 +9,7 @@ import (
 	"github.com/holdfast/holdfast/pkg/ordering"
 	"github.com/holdfast/holdfast/pkg/wire"
 	"github.com/holdfast/holdfast/services/relay/internal/serverconn"
+	"github.com/holdfast/holdfast/services/relay/internal/telemetry"
 )
 
 // read takes what the app server sends until the stream ends. It returns nil when the app server ended it.
@@ -114,7 +115,7 @@ func (s *Service) connectionError(conn *serverconn.Conn, f *wire.Frame, reason s
 
 // unknown answers a frame for a connection that is not there.
 func (s *Service) unknown(conn *serverconn.Conn, f *wire.Frame) {
-	s.counters.Dropped("UnknownConnection")
+	s.counters.Dropped(telemetry.UnknownConnection)
 	if f.WantsAnswer() && conn.Writer.Reply(f.UnknownConnection()) && conn.FirstUnknown() {
 		s.log.Warn("a frame is for an unknown connection; further ones are only counted", "server_connection", conn.ID,
 			"ingress", conn.Ingress, "connection", wire.FormatID(f.Connection), "epoch", f.Step.Epoch)

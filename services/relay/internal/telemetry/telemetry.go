@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/holdfast/holdfast/pkg/label"
+	"github.com/holdfast/holdfast/pkg/ordering"
 )
 
 const scope = "github.com/holdfast/holdfast/services/relay"
@@ -76,8 +77,18 @@ func New(meters metric.MeterProvider, traces trace.TracerProvider) (*Counters, e
 		"From the first handoff off a draining path to the end of the last one.", long)
 	histogram(&c.heartbeats, "holdfast.relay.heartbeat.duration", "Round trips of heartbeats, by ingress.", short)
 	errs = append(errs, c.observeTraffic())
-	return c, errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	// From 0 on, so that the first one is seen to be one more.
+	for _, why := range []string{ordering.Duplicate.String(), ordering.StaleEpoch.String(), ordering.WrongPath.String(), UnknownConnection} {
+		c.dropped.Add(context.Background(), 0, metric.WithAttributes(reason.String(why)))
+	}
+	return c, nil
 }
+
+// UnknownConnection is why a frame is dropped that is for no connection that is there; the other reasons are the verdicts.
+const UnknownConnection = "UnknownConnection"
 
 // The bounds of the buckets, in seconds: of what one path does, and of what concerns many connections.
 var (
