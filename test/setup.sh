@@ -4,7 +4,7 @@
 set -euo pipefail
 
 missing=()
-for pair in nginx:nginx haproxy:haproxy debootstrap:debootstrap ip:iproute2 nft:nftables chromium:chromium; do
+for pair in nginx:nginx haproxy:haproxy debootstrap:debootstrap ip:iproute2 nft:nftables promtool:prometheus chromium:chromium; do
   command -v "${pair%%:*}" >/dev/null || test -x "/usr/sbin/${pair%%:*}" || missing+=("${pair##*:}")
 done
 if [ "${#missing[@]}" -eq 0 ]; then
