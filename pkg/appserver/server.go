@@ -99,6 +99,9 @@ func (s *Server) Run(ctx context.Context) error {
 	end(errShutdown)
 	s.streams.Wait()
 	s.handlers.Wait()
+	for _, c := range s.all() { // the relay did not take their end any more
+		c.abandon(&CloseError{Reason: holdfastv1.CloseReason_CLOSE_REASON_SERVER_SHUTDOWN, Detail: errShutdown.Error()})
+	}
 	return nil
 }
 

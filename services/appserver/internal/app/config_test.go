@@ -53,6 +53,7 @@ func TestParseRefuses(t *testing.T) {
 		"--relays=a:0":                  {"--relays", `"a:0"`, "1 to 65535"},
 		"--relays=":                     {"--relays", "HOST:PORT"},
 		"--listen=:70000":               {"--listen", `":70000"`, "0 to 65535"},
+		"--metrics-listen=9090":         {"--metrics-listen", `"9090"`, "0 to 65535"},
 		"--server-id=":                  {"--server-id", `""`, "1 to 128"},
 		"--server-id=a b":               {"--server-id", `"a b"`, "no space"},
 		"--instance-id=a\tb":            {"--instance-id", `"a\tb"`, "no space"},

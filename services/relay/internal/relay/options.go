@@ -54,7 +54,7 @@ func operatorOptions(log *slog.Logger, meters metric.MeterProvider, token *admin
 		grpc.ChainStreamInterceptor(selector.StreamServerInterceptor(logging.StreamServerInterceptor(calls, events), isAdmin), stream),
 		grpc.StatsHandler(otelgrpc.NewServerHandler(
 			otelgrpc.WithMeterProvider(meters),
-			otelgrpc.WithFilter(func(info *stats.RPCTagInfo) bool { return !strings.HasSuffix(info.FullMethodName, "/WatchEvents") }),
+			otelgrpc.WithFilter(func(info *stats.RPCTagInfo) bool { return isMeasured(info.FullMethodName) }),
 		)),
 	}
 	if token != nil {
@@ -62,6 +62,26 @@ func operatorOptions(log *slog.Logger, meters metric.MeterProvider, token *admin
 		options = append(options, grpc.ChainUnaryInterceptor(unary), grpc.ChainStreamInterceptor(stream))
 	}
 	return options
+}
+
+// isMeasured reports whether calls of the method are measured: those of operators that have an end. What is called by a name
+// that is none would have a label of its own for each.
+func isMeasured(method string) bool {
+	name, ok := strings.CutPrefix(method, "/"+holdfastv1.AdminService_ServiceDesc.ServiceName+"/")
+	if !ok || name == "WatchEvents" {
+		return false
+	}
+	for _, m := range holdfastv1.AdminService_ServiceDesc.Methods {
+		if m.MethodName == name {
+			return true
+		}
+	}
+	for _, s := range holdfastv1.AdminService_ServiceDesc.Streams {
+		if s.StreamName == name {
+			return true
+		}
+	}
+	return false
 }
 
 // recoveries turn a panic in a handler into an error of its call.
