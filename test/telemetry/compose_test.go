@@ -2,7 +2,10 @@ package telemetry_test
 
 import (
 	"encoding/json"
+	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -38,19 +41,59 @@ func TestComposeProfile(t *testing.T) {
 	}
 }
 
-// Each panel of the dashboard has a query, and a place of its own.
-func TestDashboard(t *testing.T) {
-	var dashboard struct {
-		UID    string
-		Panels []struct {
-			Title   string
-			GridPos struct{ X, Y, W, H int }
-			Targets []struct{ Expr, RefID string }
-		}
+// dashboard is what matters here of one.
+type dashboard struct {
+	UID    string
+	Panels []struct {
+		Title   string
+		GridPos struct{ X, Y, W, H int }
+		Targets []struct{ Expr, RefID string }
 	}
-	if err := json.Unmarshal([]byte(read(t, "grafana/dashboards/holdfast.json")), &dashboard); err != nil {
+}
+
+func readDashboard(t *testing.T) (d dashboard) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(read(t, "grafana/dashboards/holdfast.json")), &d); err != nil {
 		t.Fatal(err)
 	}
+	return d
+}
+
+// Prometheus can read the queries of the dashboard.
+func TestQueries(t *testing.T) {
+	promtool, err := exec.LookPath("promtool")
+	if err != nil {
+		t.Skip("SKIPPED: promtool is not installed, so that the queries of the dashboard were NOT checked; make setup installs it")
+	}
+	type rule struct {
+		Record string `json:"record"`
+		Expr   string `json:"expr"`
+	}
+	var rules []rule
+	for _, p := range readDashboard(t).Panels {
+		for _, target := range p.Targets {
+			expr := strings.ReplaceAll(target.Expr, "$__rate_interval", "1m")
+			rules = append(rules, rule{fmt.Sprintf("query:%d", len(rules)), expr})
+		}
+	}
+	// JSON is YAML.
+	file, err := json.Marshal(map[string]any{"groups": []any{map[string]any{"name": "queries", "rules": rules}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "queries.yml")
+	if err := os.WriteFile(path, file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.CommandContext(t.Context(), promtool, "check", "rules", path).CombinedOutput()
+	if want := fmt.Sprintf("%d rules found", len(rules)); err != nil || len(rules) < 20 || !strings.Contains(string(out), want) {
+		t.Errorf("%d queries: %v\n%s", len(rules), err, out)
+	}
+}
+
+// Each panel of the dashboard has a query, and a place of its own.
+func TestDashboard(t *testing.T) {
+	dashboard := readDashboard(t)
 	if dashboard.UID == "" || len(dashboard.Panels) < 10 {
 		t.Fatalf("dashboard %q has %d panels", dashboard.UID, len(dashboard.Panels))
 	}
