@@ -29,7 +29,8 @@ func traced(t *testing.T, run func(t *testing.T, s *stage, spans *tracetest.Span
 	})
 }
 
-// ended returns the spans of the connection that have ended, the relay's before the app server's of each trace.
+// ended returns the spans of the connection that have ended, of each end in the order in which they began: what is told of two
+// moves may cross.
 func ended(spans *tracetest.SpanRecorder, id string) (relays, servers []trace.ReadOnlySpan) {
 	for _, s := range spans.Ended() {
 		if value(s, trail.Connection) != id {
@@ -41,6 +42,11 @@ func ended(spans *tracetest.SpanRecorder, id string) (relays, servers []trace.Re
 			relays = append(relays, s)
 		}
 	}
+	began := func(a, b trace.ReadOnlySpan) int {
+		return strings.Compare(value(a, trail.Epoch), value(b, trail.Epoch))
+	}
+	slices.SortStableFunc(relays, began)
+	slices.SortStableFunc(servers, began)
 	return relays, servers
 }
 
