@@ -55,6 +55,16 @@ func reasonToResume(o Outcome) Reason {
 	return LostPath
 }
 
+// Expect has the counters show the moves that end well from 0 on.
+func Expect(c *telemetry.Counters) {
+	for _, r := range []Reason{Reload, Draining, Operator} {
+		c.Expect(trail.ModeHandoff, r.String(), Moved.String())
+	}
+	for _, r := range []Reason{LostPath, Timeout, Missing} {
+		c.Expect(trail.ModeResume, r.String(), Resumed.String())
+	}
+}
+
 // Why says why a handoff is begun.
 type Why struct {
 	Reason Reason

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 
 	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
@@ -83,6 +84,30 @@ func TestHealth(t *testing.T) {
 			if err != nil || r.GetStatus() != healthv1.HealthCheckResponse_SERVING {
 				t.Errorf("%s: %v, %v", name, r, err)
 			}
+		}
+	})
+}
+
+// A rate needs a value before the first one: what is to be watched is there from the start.
+func TestMovesAreShownFromZero(t *testing.T) {
+	onStage(t, nil, func(t *testing.T, s *stage) {
+		var rm metricdata.ResourceMetrics
+		if err := s.reader.Collect(s.ctx, &rm); err != nil {
+			t.Fatal(err)
+		}
+		series := 0
+		for _, m := range rm.ScopeMetrics[0].Metrics {
+			if m.Name == "holdfast.relay.moves" {
+				for _, p := range m.Data.(metricdata.Sum[int64]).DataPoints {
+					series++
+					if p.Value != 0 {
+						t.Errorf("%v is %d with nothing moved", p.Attributes, p.Value)
+					}
+				}
+			}
+		}
+		if series != 6 { // three reasons to move, and three to resume
+			t.Errorf("%d series are shown, want 6", series)
 		}
 	})
 }

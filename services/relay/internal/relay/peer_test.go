@@ -120,6 +120,7 @@ func data(id, epoch, seq uint64, payload string) *holdfastv1.Frame {
 // An answer to a resume by another path than the target is a breach, which ends the connection and nothing else.
 func answerByTheWrongPath(t *testing.T, h *harness) string {
 	p := h.peer(t, goodHandshake())
+	synctest.Wait() // it is attached
 	cc := h.conn(h.application, "")
 	t.Cleanup(func() { _ = cc.Close() })
 	client, err := holdfastv1.NewClientConnectionServiceClient(cc).Connect(t.Context())

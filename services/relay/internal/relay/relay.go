@@ -28,6 +28,7 @@ import (
 	"github.com/holdfast/holdfast/services/relay/internal/evacuation"
 	"github.com/holdfast/holdfast/services/relay/internal/event"
 	"github.com/holdfast/holdfast/services/relay/internal/ingress"
+	"github.com/holdfast/holdfast/services/relay/internal/logical"
 	"github.com/holdfast/holdfast/services/relay/internal/registry"
 	"github.com/holdfast/holdfast/services/relay/internal/serverleg"
 	"github.com/holdfast/holdfast/services/relay/internal/telemetry"
@@ -80,6 +81,7 @@ func New(cfg *config.Config, log *slog.Logger, t *observe.Telemetry) (*Relay, er
 	if err != nil {
 		return nil, err
 	}
+	logical.Expect(counters)
 	events := &event.Hub{}
 	r := &Relay{
 		config: cfg, log: log, health: health.NewServer(), metrics: t.Page, secrets: secrets, stopping: make(chan struct{}),
