@@ -70,3 +70,17 @@ func TestCounters(t *testing.T) {
 		t.Errorf("counted %v,\nwant %v", got, want)
 	}
 }
+
+// TestBudgetBatch: counting a batch allocates nothing, whatever is in it.
+func TestBudgetBatch(t *testing.T) {
+	c, err := New(metric.NewMeterProvider(metric.WithReader(metric.NewManualReader())), noop.NewTracerProvider())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := testing.AllocsPerRun(1000, func() {
+		c.BatchIn(32, 4096)
+		c.BatchOut(32, 4096)
+	}); n != 0 {
+		t.Errorf("%v allocations for a batch each way; the budget is 0", n)
+	}
+}
