@@ -61,10 +61,7 @@ func readDashboard(t *testing.T) (d dashboard) {
 
 // Prometheus can read the queries of the dashboard.
 func TestQueries(t *testing.T) {
-	promtool, err := exec.LookPath("promtool")
-	if err != nil {
-		t.Skip("SKIPPED: promtool is not installed, so that the queries of the dashboard were NOT checked; make setup installs it")
-	}
+	promtool := findPromtool(t)
 	type rule struct {
 		Record string `json:"record"`
 		Expr   string `json:"expr"`

@@ -228,3 +228,24 @@ func TestTraceOfAConnectionThatEnds(t *testing.T) {
 		}
 	})
 }
+
+// A relay that ends while a handoff is open ends its span, before the last export.
+func TestTraceOfAHandoffAtTheEndOfTheRelay(t *testing.T) {
+	traced(t, func(t *testing.T, s *stage, spans *tracetest.SpanRecorder) {
+		tap, _ := s.server("app-1", echo, "a", "b")
+		g := s.on("a", "c")
+		time.Sleep(time.Second)
+		before, _ := ended(spans, g.id)
+		release := tap.hold("a", "out")
+		defer release()
+		s.startReload("a", time.Minute)
+		s.stop()
+		relays, _ := ended(spans, g.id)
+		if relays = relays[len(before):]; len(relays) != 1 {
+			t.Fatalf("%d spans of the relay have ended, want 1", len(relays))
+		}
+		if got := value(relays[0], trail.Outcome); got == "moved" || got == "" {
+			t.Errorf("a handoff that was not answered ended with %q", got)
+		}
+	})
+}
