@@ -40,6 +40,7 @@ type commands struct {
 	Watch    watchCommand    `cmd:"" help:"Show what happens, as it happens."`
 	LogLevel logLevelCommand `cmd:"" help:"Have the relay log more or less from now on."`
 	Health   healthCommand   `cmd:"" help:"Ask a gRPC server for its health."`
+	Doctor   doctorCommand   `cmd:"" help:"Check a deployment from outside and say what to change."`
 	Ingress  ingressCommand  `cmd:"" help:"Run a small ingress for demonstrations and tests."`
 	Traffic  trafficCommand  `cmd:"" help:"Run clients that check every message."`
 	Demo     demoCommand     `cmd:"" help:"Start everything, reload an ingress under traffic and judge the result."`
@@ -47,6 +48,9 @@ type commands struct {
 
 	BenchPart benchPartCommand `cmd:"" hidden:"" help:"A server that bench starts."`
 }
+
+// defaultAdmin is where the relay's admin listener is when nobody says otherwise.
+const defaultAdmin = "127.0.0.1:7401"
 
 // environment is what a command works with.
 type environment struct {
@@ -107,7 +111,11 @@ func parseAndRun(ctx context.Context, args []string, out, errs io.Writer) error 
 		return errHelp
 	}
 	if err != nil {
-		return fmt.Errorf("%w (see holdfast --help)", err)
+		err = fmt.Errorf("%w (see holdfast --help)", err)
+		if wrong := new(kong.ParseError); errors.As(err, &wrong) && wrong.Context.Selected() != nil && wrong.Context.Selected().Name == "doctor" {
+			return &exitError{exitUsage, err.Error()} // To a doctor 1 means a fault that was found.
+		}
+		return err
 	}
 	e := &environment{out: out, errs: errs, json: c.Output == "json", terminal: isTerminal(out), admin: admin.Target{
 		Address: c.Admin, Security: dial.Security{TLS: c.AdminTLS, CA: c.AdminCA, TokenFile: c.AdminTokenFile},

@@ -1,0 +1,179 @@
+package ingress_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// reference reads a file of deploy/ and replaces what differs on this machine. Each replacement must be found once, so that
+// the file that is run is the one that is there.
+func reference(t *testing.T, path string, pairs ...string) string {
+	t.Helper()
+	raw, err := os.ReadFile("../../deploy/" + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(raw)
+	for i := 0; i < len(pairs); i += 2 {
+		if n := strings.Count(text, pairs[i]); n != 1 {
+			t.Fatalf("%s has %q %d times, want once", path, pairs[i], n)
+		}
+		text = strings.Replace(text, pairs[i], pairs[i+1], 1)
+	}
+	return text
+}
+
+// ingress is one that runs by a reference configuration.
+type ingress struct {
+	name, address string
+	master        int
+	// reload is the signal that makes it read its configuration anew.
+	reload syscall.Signal
+}
+
+func (s *system) referenceNginx() ingress {
+	s.t.Helper()
+	host, err := os.Hostname()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	addresses := free(s.t, 2)
+	master := s.runNginx("daemon off;\n" + nginxUser() + "\n" + reference(s.t, "nginx/nginx.conf",
+		"ingress-a a;", host+" a;", "pid /tmp/nginx.pid;", "pid nginx.pid;",
+		"client_body_temp_path /tmp/client_body;", "client_body_temp_path body;", "/tmp/proxy;", "proxy;", "/tmp/fastcgi;", "fastcgi;",
+		"/tmp/uwsgi;", "uwsgi;", "/tmp/scgi;", "scgi;", "access_log /dev/stdout;", "access_log off;",
+		"listen 8080 http2", "listen "+addresses[0]+" http2", "listen 8081;", "listen "+addresses[1]+";",
+		"set $relay relay:7400;", "set $relay "+s.relay+";"))
+	accepts(s.t, addresses[0])
+	accepts(s.t, addresses[1])
+	return ingress{"a", addresses[0], master, syscall.SIGHUP}
+}
+
+func (s *system) referenceHAProxy() ingress {
+	s.t.Helper()
+	addresses := free(s.t, 2)
+	master := s.runHAProxy([]string{"HOLDFAST_INGRESS_ID=b", "HOLDFAST_RELAY=" + s.relay}, reference(s.t, "haproxy/haproxy.cfg",
+		"bind :8080 proto h2", "bind "+addresses[0]+" proto h2", "bind :8081", "bind "+addresses[1]))
+	accepts(s.t, addresses[0])
+	accepts(s.t, addresses[1])
+	return ingress{"b", addresses[0], master, syscall.SIGUSR2}
+}
+
+// The reference configurations have no fault, and a reload of either under traffic loses nothing: no client of the other is
+// disconnected.
+func TestReferences(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes half a minute")
+	}
+	find(t, "nginx")
+	find(t, "haproxy")
+	s := newSystem(t)
+	a, b := s.referenceNginx(), s.referenceHAProxy()
+	s.startAppServer("sample-1", a.address, b.address)
+	s.startAppServer("sample-2", a.address, b.address)
+	r := s.examine([]string{a.address, b.address}, "--wait", "2s")
+	for _, outcome := range []string{"warning", "failed", "skipped"} {
+		if _, told := r.with(outcome); len(told) > 0 {
+			t.Errorf("%s: %q", outcome, told)
+		}
+	}
+	s.reloadUnderTraffic(a, b)
+	s.reloadUnderTraffic(b, a)
+}
+
+const trafficClients = 20
+
+// reloadUnderTraffic reloads one ingress as the documents say, while clients of the other send and receive.
+func (s *system) reloadUnderTraffic(reloaded, other ingress) {
+	s.t.Helper()
+	stop := s.traffic(other.address)
+	before := children(s.t, reloaded.master)
+	moved := s.takeOut(reloaded.name)
+	if err := syscall.Kill(reloaded.master, reloaded.reload); err != nil {
+		s.t.Fatal(err)
+	}
+	eventually(s.t, "the old worker of ingress "+reloaded.name+" is gone and a new one there", func() bool {
+		now := children(s.t, reloaded.master)
+		return len(now) > 0 && !slices.ContainsFunc(before, func(pid string) bool { return slices.Contains(now, pid) })
+	})
+	if out, errs, code := output(s.t, "holdfast", "--admin", s.admin, "complete", reloaded.name); code != 0 {
+		s.t.Fatalf("complete %s: %d\n%s%s", reloaded.name, code, out, errs)
+	}
+	s.waitAttached("sample-1", 2)
+	s.waitAttached("sample-2", 2)
+	x := stop()
+	if x.Sent < 100 || x.Received < 100 || moved == 0 {
+		s.t.Errorf("reload of %s: too little happened: %d sent, %d received, %d moved", reloaded.name, x.Sent, x.Received, moved)
+	}
+	if x.Lost+x.Doubled+x.Reordered+x.Corrupted+x.Unfinished != 0 {
+		s.t.Errorf("reload of %s: the guarantee was broken: %+v", reloaded.name, x)
+	}
+	if len(x.ByIngress) != 1 || x.ByIngress[0].Ingress != other.name || x.ByIngress[0].Clients != trafficClients || x.ByIngress[0].Disconnected != 0 {
+		s.t.Errorf("reload of %s: clients of ingress %s were disconnected: %+v", reloaded.name, other.name, x.ByIngress)
+	}
+	s.t.Logf("reload of %s: %d moved, %d sent, %d received", reloaded.name, moved, x.Sent, x.Received)
+}
+
+// takeOut moves the connections off an ingress and returns how many there were.
+func (s *system) takeOut(name string) (moved int) {
+	s.t.Helper()
+	out, errs, code := output(s.t, "holdfast", "--admin", s.admin, "--output", "json", "reload", name, "--wait", "10s")
+	if code != 0 {
+		s.t.Fatalf("reload %s: %d\n%s%s", name, code, out, errs)
+	}
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	var last struct{ Moved int }
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &last); err != nil {
+		s.t.Fatal(err)
+	}
+	return last.Moved
+}
+
+// traffic is what the clients report at their end.
+type traffic struct {
+	Sent, Received, Lost, Doubled, Reordered, Corrupted, Unfinished int
+
+	ByIngress []struct {
+		Ingress               string
+		Clients, Disconnected int
+	} `json:"by_ingress"`
+}
+
+// traffic starts clients, waits until they run, and returns how to stop them.
+func (s *system) traffic(address string) (stop func() traffic) {
+	s.t.Helper()
+	cmd := exec.CommandContext(s.t.Context(), program(s.t, "holdfast"), "traffic", "--addresses", address,
+		"--clients", strconv.Itoa(trafficClients), "--output", "json", "--report", "0s")
+	cmd.Env = cleanEnvironment()
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 20 * time.Second
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	eventually(s.t, "all clients send and receive", func() bool {
+		list, _, _ := output(s.t, "holdfast", "--admin", s.admin, "--output", "json", "list", "clients")
+		return strings.Count(list, `"connection_id"`) == trafficClients && !strings.Contains(list, `"messages_sent":"0"`)
+	})
+	return func() traffic {
+		s.t.Helper()
+		_ = cmd.Process.Signal(os.Interrupt)
+		if err := cmd.Wait(); err != nil {
+			s.t.Errorf("traffic: %v\n%s", err, errs.String())
+		}
+		var x traffic
+		if err := json.Unmarshal(out.Bytes(), &x); err != nil {
+			s.t.Fatalf("the report of the traffic: %v\n%s", err, out.String())
+		}
+		return x
+	}
+}
