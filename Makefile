@@ -65,6 +65,8 @@ bench-moves: ## Measure 10,000 handoffs and resumes in one process, and what 100
 compare: ## Compare the echo throughput with another commit (COMMIT=...), and with retention taken out
 	test/compare.sh $(or $(COMMIT),HEAD~1)
 
-$(TOOLS)/.stamp: tools/go.mod tools/go.sum
+$(TOOLS)/.stamp: tools/go.mod tools/go.sum tools/helm/go.mod tools/helm/go.sum
 	cd tools && go build -o ../$(TOOLS)/ tool
+	@# A module of its own, as helm needs other versions of what the tools share.
+	cd tools/helm && go build -o ../../$(TOOLS)/ tool
 	@touch $@

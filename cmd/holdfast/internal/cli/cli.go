@@ -46,6 +46,8 @@ type commands struct {
 	Demo     demoCommand     `cmd:"" help:"Start everything, reload an ingress under traffic and judge the result."`
 	Bench    benchCommand    `cmd:"" help:"Measure the relay beside what else could stand in its place."`
 
+	Install installCommand `cmd:"" help:"Copy this program, for images with no shell."`
+
 	BenchPart benchPartCommand `cmd:"" hidden:"" help:"A server that bench starts."`
 }
 

@@ -212,7 +212,7 @@ func TestAdminFromTheEnvironment(t *testing.T) {
 func TestHelp(t *testing.T) {
 	commands := []string{
 		"", "reload", "complete", "cancel", "move", "close", "list", "list ingresses", "list servers", "list clients",
-		"watch", "health", "doctor", "ingress", "traffic", "demo", "bench",
+		"watch", "health", "doctor", "ingress", "traffic", "demo", "bench", "install",
 	}
 	for _, command := range commands {
 		got := call(t, append(strings.Fields(command), "--help")...)
