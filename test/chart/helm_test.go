@@ -175,16 +175,16 @@ func TestPolicyForNobody(t *testing.T) {
 // Values that cannot work are refused, by the schema or by the templates, with words that name them.
 func TestChartRefuses(t *testing.T) {
 	for values, want := range map[string]string{
-		"relay: {colour: red}":                                                 "colour",
-		"relay: {heartbeatInterval: soon}":                                     "heartbeatInterval",
-		"relay: {windowBytes: 12}":                                             "windowBytes",
-		"relay: {trustedNetworks: [everybody]}":                                "trustedNetworks",
-		"relay: {logLevel: loud}":                                              "logLevel",
-		"relay: {extraArgs: [listen]}":                                         "extraArgs",
-		"appserver: {enabled: true}":                                           "relays",
-		"appserver: {replicas: 0}":                                             "replicas",
-		"relay: {serverCA: {secretName: ca}}":                                  "needs relay.tls.secretName",
-		"relay: {jwt: {jwksUrl: \"http://x/\"}}":                               "jwksUrl",
+		"relay: {colour: red}":                                                    "colour",
+		"relay: {heartbeatInterval: soon}":                                        "heartbeatInterval",
+		"relay: {windowBytes: 12}":                                                "windowBytes",
+		"relay: {trustedNetworks: [everybody]}":                                   "trustedNetworks",
+		"relay: {logLevel: loud}":                                                 "logLevel",
+		"relay: {extraArgs: [listen]}":                                            "extraArgs",
+		"appserver: {enabled: true}":                                              "relays",
+		"appserver: {replicas: 0}":                                                "replicas",
+		"relay: {serverCA: {secretName: ca}}":                                     "needs relay.tls.secretName",
+		"relay: {jwt: {jwksUrl: \"http://x/\"}}":                                  "jwksUrl",
 		"relay: {jwt: {jwksUrl: \"https://x/\", jwksSecret: {secretName: keys}}}": "both set",
 	} {
 		if out, err := run(t, values, "template", "test", chart); err == nil || !strings.Contains(out, want) {
