@@ -44,7 +44,7 @@ func (c *doctorCommand) Run(ctx context.Context, e *environment) error {
 	}
 	defer client.Close()
 	cfg := doctor.Config{
-		Addresses: c.Addresses, Application: c.Application, Admin: client, AdminAddress: e.admin, AdminWanted: e.admin != defaultAdmin,
+		Addresses: c.Addresses, Application: c.Application, Admin: client, AdminAddress: e.admin.Address, AdminWanted: e.admin.Address != defaultAdmin,
 		TLS: c.TLS || c.CA != "" || c.ServerName != "", CA: c.CA, ServerName: c.ServerName,
 		NoMessages: c.NoMessages, Wait: c.Wait, Timeout: c.Timeout,
 	}
