@@ -38,11 +38,18 @@ type file map[string]string
 // load reads a file. It is called with what kong has opened.
 func load(r io.Reader) (kong.Resolver, error) {
 	var values map[string]yaml.Node
-	if err := yaml.NewDecoder(r).Decode(&values); err != nil && !errors.Is(err, io.EOF) { // it may be empty
+	decoder := yaml.NewDecoder(r)
+	if err := decoder.Decode(&values); err != nil && !errors.Is(err, io.EOF) { // it may be empty
 		return nil, fmt.Errorf("the configuration file is not YAML with a value for each name: %w", err)
+	}
+	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		return nil, errors.New("the configuration file has more than one document; want one, with no --- in between")
 	}
 	f := make(file, len(values))
 	for name, node := range values {
+		if node.Tag == "!!null" {
+			continue // as if it were not there
+		}
 		text, err := textOf(&node)
 		if err != nil {
 			return nil, fmt.Errorf("the configuration file, line %d: %s: %w", node.Line, name, err)

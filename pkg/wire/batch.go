@@ -3,6 +3,7 @@ package wire
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
@@ -189,7 +190,9 @@ func rareFrame(id uint64, f ordering.Frame, x Extra) *holdfastv1.Frame {
 	switch f.Kind {
 	case ordering.Open:
 		out.Body = &holdfastv1.Frame_Open{Open: &holdfastv1.OpenConnectionMessage{
-			ClientIngress: x.ClientIngress, ClientAddress: x.ClientAddress, ClientSubject: x.ClientSubject,
+			// What is not UTF-8 would fail the whole batch, and with it the server connection.
+			ClientIngress: strings.ToValidUTF8(x.ClientIngress, "?"), ClientAddress: strings.ToValidUTF8(x.ClientAddress, "?"),
+			ClientSubject: strings.ToValidUTF8(x.ClientSubject, "?"),
 		}}
 	case ordering.Migrate:
 		out.Body = &holdfastv1.Frame_Migrate{Migrate: &holdfastv1.MigrateConnectionMessage{

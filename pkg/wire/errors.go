@@ -81,7 +81,13 @@ func CloseStatus(reason holdfastv1.CloseReason, detail string) error {
 	return statusError(code, CloseReasonName(reason), detail)
 }
 
+// maxMessage bounds the text of an error, in bytes: it may have what a stranger sent, and proxies refuse trailers of some KiB.
+const maxMessage = 1 << 10
+
 func statusError(code codes.Code, reason, message string) error {
+	if len(message) > maxMessage {
+		message = strings.ToValidUTF8(message[:maxMessage], "") + " …"
+	}
 	s := status.New(code, message)
 	if d, err := s.WithDetails(&errdetails.ErrorInfo{Reason: reason, Domain: ErrorDomain}); err == nil {
 		s = d

@@ -26,7 +26,7 @@ func main() {
 func run() error {
 	cfg, err := config.Parse(os.Args[1:], os.Stdout, kong.Name("relay"),
 		kong.Description("Holds client connections and moves them between the paths to their app server.\n\n"+
-			"Example: relay --listen 0.0.0.0:7400 --trusted-networks 10.0.0.0/8 --tls-cert tls.crt --tls-key tls.key"))
+			"Example: relay --listen 0.0.0.0:7400 --trusted-networks 10.0.0.0/8 --tls-cert tls.crt --tls-key tls.key --server-ca ca.crt"))
 	if cfg == nil {
 		return err
 	}

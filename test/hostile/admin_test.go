@@ -2,9 +2,11 @@ package hostile_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 
 	"google.golang.org/grpc"
@@ -169,11 +171,16 @@ func transportAttacks() []attack {
 		return attack{"transport: " + name, "let go", func(a *arm) error {
 			config := a.tls()
 			config.NextProtos = protocols
-			c, err := (&tls.Dialer{Config: config}).DialContext(a.ctx, "tcp", a.address)
+			plain, err := (&net.Dialer{}).DialContext(a.ctx, "tcp", a.address)
 			if err != nil {
-				return refusal("let go") // in the handshake
+				return err
 			}
-			defer c.Close()
+			defer plain.Close()
+			config.ServerName = "127.0.0.1"
+			c := tls.Client(plain, config)
+			if c.HandshakeContext(a.ctx) != nil {
+				return refusal("let go")
+			}
 			return a.untilClosed(c, send)
 		}}
 	}
@@ -210,11 +217,12 @@ func transportAttacks() []attack {
 		{"transport: two thousand streams that are reset at once", "the relay serves", func(a *arm) error {
 			conn := a.dial(way{})
 			for range 2000 {
-				st, err := conn.NewStream(authorized(a.ctx, "x"), &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, connectMethod)
+				ctx, reset := context.WithCancel(authorized(a.ctx, a.signer.good("resetter")))
+				_, err := conn.NewStream(ctx, &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, connectMethod)
+				reset()
 				if err != nil {
 					return err
 				}
-				_ = st.CloseSend()
 			}
 			return a.serves()
 		}},

@@ -64,6 +64,9 @@ func serverAttacks(st *stage) []attack {
 		attach("a pattern for a server_id", "PERMISSION_DENIED", rogue, "*", "rogue"),
 		attach("a spoofed identity from a network that is not trusted", "UNAUTHENTICATED", way{abroad: true}, "app-1", "echo", identity...),
 		attach("two identities", "UNAUTHENTICATED", way{}, "app-1", "echo", append(identity, identity...)...),
+		attach("an identity from a trusted network that may not vouch", "UNAUTHENTICATED", way{}, "app-1", "echo", identity...),
+		attach("the certificate of an ingress for its own", "UNAUTHENTICATED", way{cert: issue(nil, "spiffe://test/app")}, "app-1", "echo",
+			"x-ingress-id", "some-ingress"),
 		attach("an unknown application", "PERMISSION_DENIED|UNKNOWN_APPLICATION", rogue, "rogue-1", "nope"),
 	}
 }
@@ -95,6 +98,9 @@ func handshakeAttacks(st *stage) []attack {
 		first("twice", "HANDSHAKE_REPEATED", h, h),
 		first("nothing at all", "HANDSHAKE_TIMEOUT"),
 		changed("an unknown version", "UNSUPPORTED_VERSION", func(h *holdfastv1.HandshakeRequestMessage) { h.ProtocolVersion = 99 }),
+		changed("a capability of a megabyte", "UNSUPPORTED_CAPABILITY", func(h *holdfastv1.HandshakeRequestMessage) {
+			h.Capabilities = []string{strings.Repeat("x", 1<<20)}
+		}),
 		changed("an unknown capability", "UNSUPPORTED_CAPABILITY", func(h *holdfastv1.HandshakeRequestMessage) { h.Capabilities = []string{"x"} }),
 		changed("no server_id", "INVALID_FIELD", func(h *holdfastv1.HandshakeRequestMessage) { h.ServerId = "" }),
 		changed("no instance_id", "INVALID_FIELD", func(h *holdfastv1.HandshakeRequestMessage) { h.InstanceId = "" }),

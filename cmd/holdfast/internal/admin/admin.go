@@ -30,7 +30,7 @@ type Target struct {
 
 // Dial prepares a connection to the admin listener. The first call connects.
 func Dial(t Target) (*Client, error) {
-	options, err := t.Options()
+	options, err := t.Options(t.Address)
 	if err != nil {
 		return nil, err
 	}

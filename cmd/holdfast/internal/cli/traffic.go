@@ -43,7 +43,7 @@ func (c *trafficCommand) Run(ctx context.Context, e *environment) error {
 			return fmt.Errorf("%s: %s is not allowed; 0s and more is", flag, value)
 		}
 	}
-	options, err := dial.Security{TLS: c.TLS, CA: c.CA, TokenFile: c.TokenFile}.Options()
+	options, err := dial.Security{TLS: c.TLS, CA: c.CA, TokenFile: c.TokenFile}.Options(c.Addresses...)
 	if err != nil {
 		return err
 	}

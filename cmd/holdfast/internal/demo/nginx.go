@@ -39,6 +39,8 @@ http {
     location / {
       grpc_pass grpc://{{.Upstream}};
       grpc_set_header x-ingress-id {{.ID}};
+      grpc_set_header x-forwarded-for $remote_addr;
+      grpc_set_header x-holdfast-identity "";
       grpc_read_timeout 1h;
       grpc_send_timeout 1h;
       grpc_socket_keepalive on;

@@ -6,6 +6,8 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"net"
+	"net/netip"
 	"os"
 	"strings"
 
@@ -23,8 +25,15 @@ type Security struct {
 	TokenFile string
 }
 
-// Options returns the options. Its errors name the file.
-func (s Security) Options() ([]grpc.DialOption, error) {
+// Options returns the options for the addresses. Its errors name the file. It does not show a token in the clear, but on loopback.
+func (s Security) Options(addresses ...string) ([]grpc.DialOption, error) {
+	if !s.TLS && s.CA == "" && s.TokenFile != "" {
+		for _, address := range addresses {
+			if !isLoopback(address) {
+				return nil, fmt.Errorf("the token in %s would go to %s in the clear; speak TLS", s.TokenFile, address)
+			}
+		}
+	}
 	transport := insecure.NewCredentials()
 	if s.TLS || s.CA != "" {
 		config, err := s.config()
@@ -60,8 +69,16 @@ func (s Security) config() (*tls.Config, error) {
 	return config, nil
 }
 
-// bearer is a token that is shown with each call. It is shown without TLS too: a relay then listens on loopback, or was told that its
-// network is its own.
+func isLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
+}
+
+// bearer is a token that is shown with each call.
 type bearer string
 
 // GetRequestMetadata implements credentials.PerRPCCredentials.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -40,7 +41,10 @@ func newProxy(cfg Config, transport http.RoundTripper) http.Handler {
 			}
 			r.SetURL(target)
 			r.Out.Host = r.In.Host
-			r.Out.Header.Set(idHeader, cfg.ID) // In place of any that came in.
+			// In place of any that came in: its own name, the caller's address, and no identity.
+			r.Out.Header.Set(idHeader, cfg.ID)
+			r.Out.Header.Set("X-Forwarded-For", hostOf(r.In.RemoteAddr))
+			r.Out.Header.Del("X-Holdfast-Identity")
 		},
 		ModifyResponse: func(r *http.Response) error {
 			r.Body = &responseBody{ReadCloser: r.Body, response: r}
@@ -54,6 +58,14 @@ func newProxy(cfg Config, transport http.RoundTripper) http.Handler {
 			refuse(w, r, fmt.Sprintf("ingress %s: upstream %s: %v", cfg.ID, cfg.Upstream, err))
 		},
 	}
+}
+
+func hostOf(address string) string {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return address
+	}
+	return host
 }
 
 // refuse answers a request that never reached the relay.

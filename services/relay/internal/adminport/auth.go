@@ -27,12 +27,12 @@ const minToken = 16
 // Health checks need none.
 type Token struct {
 	file string
-	// refused is told of each caller that shows no good token.
-	refused func()
+	// refused is told of each caller that is not let through, and why.
+	refused func(error)
 }
 
 // NewToken returns the token that is in the file, which is read at each call, so that it can be changed at any time.
-func NewToken(file string, refused func()) (*Token, error) {
+func NewToken(file string, refused func(error)) (*Token, error) {
 	t := &Token{file, refused}
 	_, err := t.read()
 	return t, err
@@ -62,8 +62,8 @@ func (t *Token) check(shown string) error {
 		}
 		err = errNoToken
 	}
-	t.refused()
-	return err
+	t.refused(err)
+	return errNoToken // and not that the file cannot be read
 }
 
 // Interceptors let calls through that show the token.

@@ -3,6 +3,7 @@ package adminport
 
 import (
 	"bufio"
+	"errors"
 	"net"
 	"sync"
 	"time"
@@ -13,6 +14,8 @@ const (
 	preface = "PRI"
 	// prefaceTimeout is for how long a connection may say nothing.
 	prefaceTimeout = 5 * time.Second
+	// minPause and maxPause are how long a listener rests that could not accept for a while; a close may have to wait for that.
+	minPause, maxPause = 5 * time.Millisecond, time.Second
 )
 
 // Split returns two listeners for the connections of l: those that speak HTTP/2, and the others. Closing the first closes l
@@ -60,15 +63,28 @@ func (s *splitter) Addr() net.Addr { return s.listener.Addr() }
 func (s *splitter) Wait() { s.loops.Wait() }
 
 func (s *splitter) accept(http2, http1 *Half) {
+	pause := minPause
 	for {
 		c, err := s.listener.Accept()
-		if err != nil {
+		if err != nil && !isTemporary(err) {
 			s.err = err
 			close(s.ended)
 			return
 		}
+		if err != nil { // such as too many open files, which passes
+			time.Sleep(pause)
+			pause = min(2*pause, maxPause)
+			continue
+		}
+		pause = minPause
 		s.loops.Go(func() { s.sort(c, http2, http1) })
 	}
+}
+
+// isTemporary reports whether the next Accept may well succeed.
+func isTemporary(err error) bool {
+	var temporary interface{ Temporary() bool }
+	return errors.As(err, &temporary) && temporary.Temporary()
 }
 
 // sort gives the connection to the half that it belongs to.

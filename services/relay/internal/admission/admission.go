@@ -51,11 +51,9 @@ func New(limits config.Limits) *Gate {
 	return g
 }
 
-// Knock is called for each stream before anything is done for it. Its error has the reason CONNECTION_RATE or OVERLOADED.
+// Knock is called for each stream once it has shown who it is, or strangers could use up the rate of others. Its error has the reason
+// CONNECTION_RATE.
 func (g *Gate) Knock() error {
-	if err := g.overloaded(); err != nil {
-		return err
-	}
 	if g.rate != nil && !g.rate.Allow() {
 		return wire.Errorf(holdfastv1.ErrorReason_ERROR_REASON_CONNECTION_RATE,
 			"more than %d new connections a second; try again later", g.limits.ConnectionRate)
@@ -66,7 +64,8 @@ func (g *Gate) Knock() error {
 // memoryShare is the part of the memory limit, in percent, above which nobody new is let in.
 const memoryShare = 90
 
-func (g *Gate) overloaded() error {
+// Overloaded is called for each stream before anything is done for it. Its error has the reason OVERLOADED.
+func (g *Gate) Overloaded() error {
 	if most, now := g.limits.MaxRetainedBytes, g.retained.Load(); most > 0 && now > most {
 		return wire.Errorf(holdfastv1.ErrorReason_ERROR_REASON_OVERLOADED,
 			"the relay holds %d bytes for its connections, the limit is %d; try again later", now, most)
@@ -127,10 +126,12 @@ func add(counts map[string]int, name string, n int) {
 	}
 }
 
-const (
-	memoryTotal    = "/memory/classes/total:bytes"
-	memoryReleased = "/memory/classes/heap/released:bytes"
-)
+// memoryInUse is what no collection frees: a heap with garbage up to the limit is what the runtime aims at, and no sign of need.
+var memoryInUse = []string{
+	"/gc/heap/live:bytes", "/memory/classes/heap/stacks:bytes", "/memory/classes/os-stacks:bytes",
+	"/memory/classes/metadata/mspan/inuse:bytes", "/memory/classes/metadata/mcache/inuse:bytes", "/memory/classes/metadata/other:bytes",
+	"/memory/classes/other:bytes",
+}
 
 // Look takes in how many bytes are retained, and looks how much memory the process uses. It is called now and then.
 func (g *Gate) Look(retained int64) {
@@ -138,7 +139,14 @@ func (g *Gate) Look(retained int64) {
 	if g.memory == 0 {
 		return
 	}
-	samples := []metrics.Sample{{Name: memoryTotal}, {Name: memoryReleased}}
+	samples := make([]metrics.Sample, len(memoryInUse))
+	for i, name := range memoryInUse {
+		samples[i].Name = name
+	}
 	metrics.Read(samples)
-	g.used.Store(int64(samples[0].Value.Uint64() - samples[1].Value.Uint64()))
+	used := uint64(0)
+	for _, s := range samples {
+		used += s.Value.Uint64()
+	}
+	g.used.Store(int64(used))
 }

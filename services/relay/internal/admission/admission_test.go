@@ -1,6 +1,7 @@
 package admission
 
 import (
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -96,21 +97,37 @@ func TestRate(t *testing.T) {
 	})
 }
 
-// Above a limit nobody new is let in; below it again they are.
+// Above a limit nobody new is let in; below it again they are. Garbage does not count.
 func TestOverload(t *testing.T) {
-	t.Parallel()
 	g := New(config.Limits{MaxRetainedBytes: 100})
 	for retained, want := range map[int64]string{100: "", 101: "OVERLOADED"} {
 		g.Look(retained)
-		if err := g.Knock(); wire.ErrorReasonOf(err) != want {
+		if err := g.Overloaded(); wire.ErrorReasonOf(err) != want {
 			t.Errorf("%d bytes retained: %v", retained, err)
 		}
 	}
-	for limit, want := range map[int64]string{1 << 40: "", 1 << 20: "OVERLOADED"} { // a process of Go uses more than 1 MiB
-		g := New(config.Limits{MaxMemoryBytes: limit})
+	const limit = 128 << 20
+	g = New(config.Limits{MaxMemoryBytes: limit})
+	look := func() string {
 		g.Look(0)
-		if err := g.Knock(); wire.ErrorReasonOf(err) != want {
-			t.Errorf("limit of %d bytes: %v", limit, err)
-		}
+		return wire.ErrorReasonOf(g.Overloaded())
+	}
+	for range limit >> 20 {
+		memory = make([]byte, 2<<20) // garbage a moment later
+	}
+	if got := look(); got != "" {
+		t.Errorf("with garbage: %q", got)
+	}
+	memory = make([]byte, limit)
+	runtime.GC()
+	if got := look(); got != "OVERLOADED" {
+		t.Errorf("with as much in use as is allowed: %q", got)
+	}
+	memory = nil
+	runtime.GC()
+	if got := look(); got != "" {
+		t.Errorf("when it is over: %q", got)
 	}
 }
+
+var memory []byte

@@ -50,10 +50,13 @@ func (s *Service) Care(ctx context.Context) {
 // attend looks once at every client, closes it when its time is up, and sums up what is held.
 func (s *Service) attend(now time.Time) {
 	var retained, waiting int64
-	for _, l := range s.all() {
-		h := l.conn.Holding()
+	for c := range s.registry.Connections() { // also of clients that have gone, whose messages wait for the application
+		h := c.Holding()
 		retained += int64(h.Retained)
 		waiting += int64(h.Waiting)
+	}
+	for _, l := range s.all() {
+		h := l.conn.Holding()
 		l.pulse.see(now, l.conn.Messages(), h.Taken, h.Blocked)
 		if reason, detail := s.timeIsUp(l, now); reason != 0 {
 			l.conn.Close(reason, detail)

@@ -34,6 +34,10 @@ type request struct {
 	buffer mem.Buffer // has the payloads
 }
 
+// maxItems bounds the messages of one request; an empty one takes ten times its bytes here. keptItems bounds the room for them that is
+// kept for the next request.
+const maxItems, keptItems = 4096, 256
+
 var errNotUTF8 = errors.New("a text is not valid UTF-8")
 
 // Decode implements wire.Decoder. The payloads are valid until Release.
@@ -55,6 +59,9 @@ func (r *request) Decode(buffer mem.Buffer) error {
 		case 4:
 			var m ordering.Message
 			m, err = decodeItem(value)
+			if len(r.items) == maxItems {
+				return unexpected("more than %d messages in a request; send several", maxItems)
+			}
 			r.items = append(r.items, m)
 		}
 		return err
@@ -66,8 +73,12 @@ func (r *request) Release() {
 	if r.buffer != nil {
 		r.buffer.Free()
 	}
+	items := r.items[:0]
+	if cap(items) > keptItems {
+		items = nil
+	}
 	clear(r.items)
-	*r = request{items: r.items[:0]}
+	*r = request{items: items}
 }
 
 func decodeItem(b []byte) (m ordering.Message, err error) {

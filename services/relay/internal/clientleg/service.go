@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -131,12 +132,13 @@ func (s *Service) serve(st stream) error {
 		if r.session == nil {
 			return r.err
 		}
+		defer s.leave(r.session)
 		s.loops.Go(func() { s.read(r.session) })
-		return s.write(r.session)
+		return ended(s.write(r.session))
 	case <-late.C:
 		s.loops.Go(func() {
 			if r := <-opened; r.session != nil { // the first message came in this instant
-				_ = s.leave(r.session, nil)
+				s.leave(r.session)
 			}
 		})
 		return s.refused(s.identifier.Identify(st.Context()).Ingress, "", wire.Errorf(holdfastv1.ErrorReason_ERROR_REASON_HANDSHAKE_TIMEOUT,
@@ -150,34 +152,55 @@ func (s *Service) accept(st stream) (*session, error) {
 	for _, reason := range origin.Ignored {
 		s.counters.Error(reason)
 	}
-	if err := s.config.Gate.Knock(); err != nil {
-		return nil, s.refused(origin.Ingress, "", err)
-	}
-	client, err := s.config.Identities.Check(st.Context())
+	client, guest, err := s.admit(st, origin)
 	if err != nil {
 		return nil, s.refused(origin.Ingress, "", err)
 	}
-	first := &request{}
-	err = st.RecvMsg(first)
+	session, err := s.join(st, origin, client, guest)
+	if session == nil {
+		s.config.Gate.Leave(guest)
+	}
 	if errors.Is(err, io.EOF) {
 		return nil, nil // it ended before it began
 	}
-	if err != nil {
-		return nil, s.refused(origin.Ingress, "", s.recvError(err))
+	return session, s.refused(origin.Ingress, "", err)
+}
+
+// admit decides on a stream before it is asked for a message.
+func (s *Service) admit(st stream, origin ingress.Origin) (client identity.Client, guest admission.Guest, err error) {
+	if err = s.config.Gate.Overloaded(); err != nil {
+		return client, guest, err
+	}
+	if client, err = s.config.Identities.Check(st.Context()); err != nil {
+		return client, guest, err
+	}
+	if err = s.config.Gate.Knock(); err != nil {
+		return client, guest, err
+	}
+	guest = admission.Guest{Host: origin.Host, Identity: client.Subject}
+	return client, guest, s.config.Gate.Admit(guest)
+}
+
+// join takes the first message and opens the connection. A panic in it is an error of this stream alone.
+func (s *Service) join(st stream, origin ingress.Origin, client identity.Client, guest admission.Guest) (l *session, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.log.Error("opening a connection panicked", "panic", p, "stack", string(debug.Stack()))
+			l, err = nil, status.Error(codes.Internal, "internal error; the relay's log has the details")
+		}
+	}()
+	first := &request{}
+	if err := st.RecvMsg(first); err != nil {
+		return nil, s.recvError(err)
 	}
 	if err := s.check(first, true); err != nil {
-		return nil, s.refused(origin.Ingress, "", err)
-	}
-	guest := admission.Guest{Host: origin.Host, Identity: client.Subject}
-	if err := s.config.Gate.Admit(guest); err != nil {
-		return nil, s.refused(origin.Ingress, "", err)
+		return nil, err
 	}
 	conn, err := s.open(st, origin, client, first)
 	if err != nil {
-		s.config.Gate.Leave(guest)
-		return nil, s.refused(origin.Ingress, "", err)
+		return nil, err
 	}
-	l := &session{
+	l = &session{
 		stream: st, conn: conn, guest: guest, expires: client.Expires, first: first, ended: make(chan error, 2),
 		writer: writer{stream: st, conn: conn, clock: s.clock, batches: first.hello.GetBatches()},
 		pulse:  pulse{moved: time.Now()},
@@ -192,8 +215,8 @@ func (s *Service) accept(st stream) (*session, error) {
 	return l, nil
 }
 
-// leave ends what accept began, and returns the status for the client.
-func (s *Service) leave(l *session, err error) error {
+// leave ends what accept began.
+func (s *Service) leave(l *session) {
 	l.conn.ClientGone("the client's stream ended")
 	s.config.Gate.Leave(l.guest)
 	s.mu.Lock()
@@ -202,6 +225,10 @@ func (s *Service) leave(l *session, err error) error {
 		delete(s.byIngress, l.conn.ClientIngress)
 	}
 	s.mu.Unlock()
+}
+
+// ended returns the status for a client whose session ended with the error.
+func ended(err error) error {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return status.FromContextError(err).Err()
 	}
@@ -228,13 +255,13 @@ func (s *Service) write(l *session) error {
 			s.startWriter(l)
 		case err := <-l.ended:
 			if !errors.Is(err, logical.ErrIdle) {
-				return s.leave(l, err)
+				return err
 			}
 			if running = over == nil; running {
 				s.startWriter(l) // the end came when it had just given up
 			}
 		case <-l.stream.Context().Done():
-			return s.leave(l, context.Cause(l.stream.Context()))
+			return context.Cause(l.stream.Context())
 		case <-over:
 			over = nil
 			flush := time.NewTimer(flushTime)
@@ -246,7 +273,7 @@ func (s *Service) write(l *session) error {
 			}
 		case <-flushed:
 			closure := l.conn.Closure()
-			return s.leave(l, wire.CloseStatus(closure.Reason, closure.Detail))
+			return wire.CloseStatus(closure.Reason, closure.Detail)
 		}
 	}
 }
@@ -263,6 +290,10 @@ func (s *Service) open(st stream, origin ingress.Origin, client identity.Client,
 		info.Application = hello.GetApplication()
 	} else if names := metadata.ValueFromIncomingContext(st.Context(), applicationHeader); len(names) > 0 {
 		info.Application = names[0]
+	}
+	if info.Application != "" && !ingress.Printable(info.Application) {
+		return nil, wire.Errorf(holdfastv1.ErrorReason_ERROR_REASON_UNKNOWN_APPLICATION,
+			"an application of %d bytes; a name is 1 to %d bytes of printable ASCII with no space", len(info.Application), ingress.MaxName)
 	}
 	conn, err := s.registry.Open(info)
 	if err != nil || hello == nil {

@@ -43,8 +43,8 @@ type Config struct {
 	Security          `embed:""`
 	Limits            `embed:""`
 
-	networks []netip.Prefix
-	level    *slog.LevelVar
+	networks, vouching []netip.Prefix
+	level              *slog.LevelVar
 }
 
 // Parse reads the settings of the command. With --print-config it writes them to out and returns nil.
@@ -77,6 +77,9 @@ func (c *Config) Validate() error {
 	if c.networks, err = ingress.ParseNetworks(c.TrustedNetworks); err != nil {
 		return fmt.Errorf("--trusted-networks: %w", err)
 	}
+	if c.vouching, err = ingress.ParseNetworks(c.IdentityNetworks); err != nil {
+		return fmt.Errorf("--identity-networks: %w", err)
+	}
 	if err := checkRanges(
 		number("window-bytes", c.WindowBytes, 1<<10, 16<<20),
 		number("max-message-bytes", c.MaxMessageBytes, 1, 16<<20),
@@ -103,6 +106,9 @@ func (c *Config) Validate() error {
 
 // Networks returns the trusted networks. Validate must have been called.
 func (c *Config) Networks() []netip.Prefix { return c.networks }
+
+// Vouching returns the networks whose word for an identity is taken. Validate must have been called.
+func (c *Config) Vouching() []netip.Prefix { return c.vouching }
 
 // Level is the least level that the Logger logs. It begins as what the settings say, and can be changed at any time. The first
 // call of Level or Logger must not be concurrent with another.

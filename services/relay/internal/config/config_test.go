@@ -45,6 +45,7 @@ func TestDefaultsAreValid(t *testing.T) {
 		LogFormat: "text", LogLevel: slog.LevelInfo,
 		Security: Security{TLSRefresh: 30 * time.Second, JWTLeeway: 30 * time.Second},
 		Limits:   Limits{HandshakeTimeout: 10 * time.Second},
+		vouching: []netip.Prefix{},
 		networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
 	}
 	if !reflect.DeepEqual(*c, want) {
@@ -129,8 +130,9 @@ var table = []struct {
 		[]any{100 * time.Millisecond, 24 * time.Hour},
 		nil,
 	},
-	{"server-ca", []string{"ca"}, func(c *Config) any { return c.ServerCA }, []any{"ca"}, nil},
-	{"server-identities", []string{"i"}, func(c *Config) any { return c.ServerIdentities }, []any{"i"}, []string{"--server-ca=ca"}},
+	{"server-ca", []string{"ca"}, func(c *Config) any { return c.ServerCA }, []any{"ca"}, []string{"--identity-networks=10.0.0.0/8"}},
+	{"server-identities", []string{"i"}, func(c *Config) any { return c.ServerIdentities }, []any{"i"}, []string{"--server-ca=ca", "--identity-networks=10.0.0.0/8"}},
+	{"identity-networks", []string{"10.0.0.0/8", "10.0.0.0/8,::/0"}, func(c *Config) any { return fmt.Sprint(c.Vouching()) }, []any{"[10.0.0.0/8]", "[10.0.0.0/8 ::/0]"}, nil},
 	{"jwt-jwks", []string{"j", "https://k/j"}, func(c *Config) any { return c.JWTJWKS }, []any{"j", "https://k/j"}, jwt},
 	{"jwt-key", []string{"k"}, func(c *Config) any { return c.JWTKey }, []any{"k"}, jwt},
 	{"jwt-issuer", []string{"i"}, func(c *Config) any { return c.JWTIssuer }, []any{"i"}, []string{"--jwt-key=k", "--jwt-audience=a"}},
@@ -157,7 +159,7 @@ var table = []struct {
 		[]any{int64(0), int64(1 << 20)},
 		nil,
 	},
-	{"max-memory-bytes", []string{"0", "16777216"}, func(c *Config) any { return c.MaxMemoryBytes }, []any{int64(0), int64(16 << 20)}, nil},
+	{"max-memory-bytes", []string{"0", "134217728"}, func(c *Config) any { return c.MaxMemoryBytes }, []any{int64(0), int64(128 << 20)}, nil},
 }
 
 var (
@@ -237,6 +239,7 @@ func TestWrongFilesAreRefused(t *testing.T) {
 		"applications: [a, [b]]\n":   "item 2",
 		"applications: ['a,b', c]\n": `item 1 is "a,b"`,
 		"park-time: 3\n":             "park-time",
+		"pprof: true\n---\nx: 1\n":   "more than one document",
 	} {
 		if _, err := parse("--config", file(t, content)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: the error %v does not say %q", content, err, want)
@@ -251,7 +254,7 @@ func TestWrongFilesAreRefused(t *testing.T) {
 func TestPrintConfig(t *testing.T) {
 	args := []string{
 		"--window-bytes=4096", "--trusted-networks=10.0.0.0/8,::/0", "--park-time=90s", "--log-level=warn", "--applications=a,b",
-		"--jwt-key=k", "--jwt-issuer=yes", "--jwt-audience=a: b", "--pprof", "--max-memory-bytes=16777216",
+		"--jwt-key=k", "--jwt-issuer=yes", "--jwt-audience=a: b", "--pprof", "--max-memory-bytes=134217728",
 	}
 	var out strings.Builder
 	if c, err := Parse(append(args, "--print-config"), &out, kong.Name("relay")); c != nil || err != nil {
@@ -265,7 +268,8 @@ func TestPrintConfig(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v in what was printed:\n%s", err, out.String())
 	}
-	got.Config, got.WebsocketOrigins = "", nil // which is [] when it comes from a file, and as empty
+	// A list that is empty is [] when it comes from a file.
+	got.Config, got.WebsocketOrigins, got.IdentityNetworks, got.vouching, want.vouching = "", nil, nil, nil, nil
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("printed:\n%s\nit gives %+v,\nwant %+v", out.String(), got, want)
 	}
@@ -288,7 +292,9 @@ func TestInsecure(t *testing.T) {
 		{"--websocket-listen=", []string{"--websocket-listen=:1"}},
 		{"", []string{"--websocket-listen=localhost:1"}},
 		{"--listen=", []string{"--listen=host.example:1"}},
-		{"", []string{"--listen=:1", "--tls-cert=c", "--tls-key=k"}},
+		{"anybody may attach", []string{"--listen=:1", "--tls-cert=c", "--tls-key=k"}},
+		{"", []string{"--listen=:1", "--tls-cert=c", "--tls-key=k", "--server-ca=ca"}},
+		{"nobody can show a certificate", []string{"--server-ca=ca"}},
 		{"", []string{"--listen=:1", "--insecure"}},
 		{"--admin-listen=", []string{"--admin-listen=10.0.0.1:1"}},
 		{"", admin},
@@ -356,7 +362,7 @@ func TestWrongValuesAreRefused(t *testing.T) {
 		{"handshake-timeout", "0s", "100ms to 10m0s"},
 		{"idle-timeout", "1ms", "1s to 24h0m0s, or 0 for none"},
 		{"max-retained-bytes", "1", "1048576 to 1099511627776, or 0 for none"},
-		{"max-memory-bytes", "1", "16777216 to 1099511627776, or 0 for none"},
+		{"max-memory-bytes", "1", "134217728 to 1099511627776, or 0 for none"},
 		{"tls-refresh", "1ms", "100ms to 24h0m0s"},
 		{"jwt-leeway", "11m0s", "0s to 10m0s"},
 	} {

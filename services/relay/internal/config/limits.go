@@ -12,7 +12,7 @@ type Limits struct {
 	HandshakeTimeout          time.Duration `default:"10s" help:"For how long a stream may say nothing at its beginning, 100ms to 10m."`
 	IdleTimeout               time.Duration `default:"0s" help:"After what time a client connection with no message either way is closed, 1s to 24h; 0s means never."`
 	MaxRetainedBytes          int64         `default:"0" help:"Bytes that are held for all connections, each bounded by its window, above which new connections are refused, 1048576 to 1099511627776; 0 means no limit."`
-	MaxMemoryBytes            int64         `default:"0" help:"Memory of the process above 90 percent of which new connections are refused, 16777216 to 1099511627776; 0 means GOMEMLIMIT when that is set, else no limit."`
+	MaxMemoryBytes            int64         `default:"0" help:"Memory above 90 percent of which, without what the next collection frees, new connections are refused, 134217728 to 1099511627776; 0 means GOMEMLIMIT when that is set, else no limit."`
 }
 
 func (l *Limits) check() error {
@@ -26,6 +26,6 @@ func (l *Limits) check() error {
 		duration("handshake-timeout", l.HandshakeTimeout, 100*time.Millisecond, 10*time.Minute),
 		orZero(l.IdleTimeout, duration("idle-timeout", l.IdleTimeout, time.Second, 24*time.Hour)),
 		orZero(l.MaxRetainedBytes, number("max-retained-bytes", l.MaxRetainedBytes, 1<<20, 1<<40)),
-		orZero(l.MaxMemoryBytes, number("max-memory-bytes", l.MaxMemoryBytes, 16<<20, 1<<40)),
+		orZero(l.MaxMemoryBytes, number("max-memory-bytes", l.MaxMemoryBytes, 128<<20, 1<<40)),
 	)
 }

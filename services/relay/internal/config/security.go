@@ -17,7 +17,8 @@ type Security struct {
 	AdminTLSKey      string        `name:"admin-tls-key" placeholder:"FILE" help:"Key for --admin-tls-cert, PEM."`
 	AdminTokenFile   string        `name:"admin-token-file" placeholder:"FILE" help:"File with the token that operators show, at least 16 bytes; read at each call."`
 	TLSRefresh       time.Duration `name:"tls-refresh" default:"30s" help:"How often certificates are looked at for a change, 100ms to 24h."`
-	ServerCA         string        `name:"server-ca" placeholder:"FILE" help:"Certificates, PEM, one of which must have signed the certificate that an app server shows. The certificate must name the server_id. Needs --tls-cert, or an ingress that forwards in x-holdfast-identity whom it has checked."`
+	ServerCA         string        `name:"server-ca" placeholder:"FILE" help:"Certificates, PEM, one of which must have signed the certificate that an app server shows. The certificate must name the server_id. Needs --tls-cert, or --identity-networks."`
+	IdentityNetworks []string      `help:"Networks in CIDR notation of ingresses that check the certificates of app servers themselves and set x-holdfast-identity, comma separated; each of them must overwrite what comes in."`
 	ServerIdentities string        `name:"server-identities" placeholder:"FILE" help:"YAML file that says which server_id and applications an app server of each identity may name. Without it an identity is its own server_id, with any application."`
 	JWTJWKS          string        `name:"jwt-jwks" placeholder:"FILE|URL" help:"Key set with the public keys that tokens of clients are signed with: a file, or an https URL. Every client must show a token then."`
 	JWTKey           string        `name:"jwt-key" placeholder:"FILE" help:"Public key that tokens of clients are signed with, PEM; instead of --jwt-jwks."`
@@ -36,6 +37,9 @@ func (s *Security) check(listen, websocketListen, adminListen string) error {
 		),
 		s.checkJWT(),
 	}
+	if s.ServerCA != "" && s.TLSCert == "" && len(s.IdentityNetworks) == 0 {
+		errs = append(errs, fmt.Errorf("--server-ca=%q: nobody can show a certificate: give --tls-cert, or --identity-networks", s.ServerCA))
+	}
 	if s.ServerIdentities != "" && s.ServerCA == "" {
 		errs = append(errs, fmt.Errorf("--server-identities=%q: needs --server-ca, which says whose certificates count", s.ServerIdentities))
 	}
@@ -45,6 +49,10 @@ func (s *Security) check(listen, websocketListen, adminListen string) error {
 				errs = append(errs, fmt.Errorf("--%s=%q is not loopback and has no TLS: give --tls-cert and --tls-key, or --insecure "+
 					"when the network in between is your own", flag, address))
 			}
+		}
+		if s.TLSCert != "" && s.ServerCA == "" && !isLoopback(listen) {
+			errs = append(errs, fmt.Errorf("--listen=%q is not loopback, and anybody may attach as an app server there: give --server-ca, "+
+				"or --insecure when others cannot reach it", listen))
 		}
 		if (s.AdminTLSCert == "" || s.AdminTokenFile == "") && !isLoopback(adminListen) {
 			errs = append(errs, fmt.Errorf("--admin-listen=%q is not loopback: give --admin-tls-cert, --admin-tls-key and "+

@@ -79,7 +79,7 @@ func onStageAt(t *testing.T, local string, change func(*config.Config), run func
 			WindowBytes: 256 << 10, MaxMessageBytes: 1 << 20, HeartbeatInterval: 15 * time.Second, MaxMovesInFlight: 256,
 			MigrationTimeout: 5 * time.Second, ParkTime: 30 * time.Second, SlowClientTimeout: 30 * time.Second,
 			ReloadDeadline: 10 * time.Minute, ShutdownGrace: time.Second,
-			Security: config.Security{TLSRefresh: time.Second}, Limits: config.Limits{HandshakeTimeout: 10 * time.Second},
+			Security: config.Security{TLSRefresh: time.Second, Insecure: true}, Limits: config.Limits{HandshakeTimeout: 10 * time.Second},
 		}
 		if change != nil {
 			change(cfg)

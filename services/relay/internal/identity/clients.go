@@ -43,7 +43,7 @@ type Client struct {
 // Clients checks the tokens of clients. It is safe for concurrent use. A nil one asks for none.
 type Clients struct {
 	parser *jwt.Parser
-	keys   func() jwt.Keyfunc
+	keys   func(context.Context) jwt.Keyfunc
 	leeway time.Duration
 	close  func()
 }
@@ -63,24 +63,27 @@ func NewClients(c *config.Security, log *slog.Logger) (*Clients, error) {
 		if err != nil {
 			return nil, fmt.Errorf("--jwt-key: %w", err)
 		}
-		clients.keys = file.get
+		clients.keys = func(context.Context) jwt.Keyfunc { return file.get() }
 	case strings.HasPrefix(c.JWTJWKS, "https://"):
 		ctx, cancel := context.WithCancel(context.Background())
 		loud := false // a relay that cannot get the keys lets nobody in: it should not seem to be well
 		set, err := keyfunc.NewDefaultOverrideCtx(ctx, []string{c.JWTJWKS}, keyfunc.Override{
-			HTTPTimeout: 10 * time.Second, NoErrorReturnFirstHTTPReq: &loud,
+			HTTPTimeout: 10 * time.Second, NoErrorReturnFirstHTTPReq: &loud, RateLimitWaitMax: time.Second,
+			RefreshErrorHandlerFunc: func(url string) func(context.Context, error) {
+				return func(_ context.Context, err error) { log.Error("the key set cannot be read", "url", url, "error", err) }
+			},
 		})
 		if err != nil {
 			cancel()
 			return nil, fmt.Errorf("--jwt-jwks=%q: %w", c.JWTJWKS, err)
 		}
-		clients.keys, clients.close = func() jwt.Keyfunc { return set.Keyfunc }, cancel
+		clients.keys, clients.close = func(ctx context.Context) jwt.Keyfunc { return named(set.KeyfuncCtx(ctx)) }, cancel
 	default:
 		file, err := watch(c.JWTJWKS, c.TLSRefresh, log, keySet)
 		if err != nil {
 			return nil, fmt.Errorf("--jwt-jwks: %w", err)
 		}
-		clients.keys = file.get
+		clients.keys = func(context.Context) jwt.Keyfunc { return file.get() }
 	}
 	return clients, nil
 }
@@ -126,7 +129,24 @@ func keySet(b []byte) (jwt.Keyfunc, error) {
 	if len(keys) == 0 {
 		return nil, errors.New("the key set is empty")
 	}
-	return set.Keyfunc, nil
+	return named(set.Keyfunc), nil
+}
+
+// named is for the keys of a set: a token must name its key, or it would be tried with keys for other methods; and small keys are none.
+func named(keys jwt.Keyfunc) jwt.Keyfunc {
+	return func(t *jwt.Token) (any, error) {
+		if kid, _ := t.Header["kid"].(string); kid == "" {
+			return nil, errors.New("it names no key (kid)")
+		}
+		key, err := keys(t)
+		if err != nil {
+			return nil, err
+		}
+		if k, ok := key.(*rsa.PublicKey); ok && k.N.BitLen() < minRSA {
+			return nil, fmt.Errorf("its key has %d bits; want %d or more", k.N.BitLen(), minRSA)
+		}
+		return key, nil
+	}
 }
 
 // Check returns who the client is whose stream's context it is given, by the token in "authorization: Bearer TOKEN". Its error has
@@ -144,7 +164,7 @@ func (c *Clients) Check(ctx context.Context) (Client, error) {
 		return Client{}, unauthenticated("the authorization header is not Bearer TOKEN")
 	}
 	var claims jwt.RegisteredClaims
-	if _, err := c.parser.ParseWithClaims(token, &claims, c.keys()); err != nil {
+	if _, err := c.parser.ParseWithClaims(token, &claims, c.keys(ctx)); err != nil {
 		return Client{}, unauthenticated("the token is not good: %v", err)
 	}
 	if claims.Subject == "" || len(claims.Subject) > maxSubject {

@@ -27,6 +27,7 @@ import (
 
 	"github.com/holdfast/holdfast/pkg/wire"
 	"github.com/holdfast/holdfast/services/relay/internal/config"
+	"github.com/holdfast/holdfast/services/relay/internal/ingress"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -219,7 +220,7 @@ func TestNobodyIsAsked(t *testing.T) {
 		t.Errorf("got %+v, %v, %v", client, err, checkErr)
 	}
 	servers, err := NewServers(&config.Security{}, nil)
-	if checkErr := servers.Check(t.Context(), "", "s", "a"); err != nil || checkErr != nil {
+	if _, checkErr := servers.Identify(t.Context(), ingress.Origin{}); err != nil || checkErr != nil || servers.Check(nil, "s", "a") != nil {
 		t.Errorf("got %v, %v", err, checkErr)
 	}
 }
@@ -252,7 +253,11 @@ func TestServers(t *testing.T) {
 		{ruled, "two", "app-7", "echo", "PERMISSION_DENIED"},
 		{ruled, "", "app-7", "echo", "UNAUTHENTICATED"},
 	} {
-		if got := wire.ErrorReasonOf(c.servers.Check(t.Context(), c.forwarded, c.id, c.application)); got != c.want {
+		names, err := c.servers.Identify(t.Context(), ingress.Origin{Identity: c.forwarded, Proxied: true})
+		if err == nil {
+			err = c.servers.Check(names, c.id, c.application)
+		}
+		if got := wire.ErrorReasonOf(err); got != c.want {
 			t.Errorf("%q as %s for %s: got %q, want %q", c.forwarded, c.id, c.application, got, c.want)
 		}
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/holdfast/holdfast/pkg/tlsfiles"
 	"github.com/holdfast/holdfast/pkg/wire"
 	"github.com/holdfast/holdfast/services/relay/internal/config"
+	"github.com/holdfast/holdfast/services/relay/internal/ingress"
 )
 
 // rule says what an app server of an identity may name itself.
@@ -71,19 +72,28 @@ func parseRules(b []byte) ([]rule, error) {
 	return rules, nil
 }
 
-// Check returns an error with a typed reason when the app server whose stream's context it is given may not go by the server id and
-// serve the application. Forwarded is whom an ingress found in the certificate that it checked; when it is empty the certificate of
-// the stream itself counts.
-func (s *Servers) Check(ctx context.Context, forwarded, serverID, application string) error {
-	if s == nil {
-		return nil
-	}
-	names := []string{forwarded}
-	if forwarded == "" {
+// Identify returns the identities of the app server whose stream's context it is given: whom the ingress found in the certificate that
+// it checked, or with no ingress in between those of the stream's own. It returns none when nothing is asked for.
+func (s *Servers) Identify(ctx context.Context, origin ingress.Origin) (names []string, err error) {
+	switch {
+	case s == nil:
+		return nil, nil
+	case origin.Identity != "":
+		return []string{origin.Identity}, nil
+	case !origin.Proxied: // else the certificate is the ingress's
 		names = certified(ctx)
 	}
 	if len(names) == 0 {
-		return unauthenticated("an app server must show a certificate here, or come in through an ingress that checks it and forwards its identity")
+		return nil, unauthenticated("an app server must show a certificate here, or come in through an ingress that checks it and forwards its identity")
+	}
+	return names, nil
+}
+
+// Check returns an error with a typed reason when an app server with the identities may not go by the server id and serve the
+// application.
+func (s *Servers) Check(names []string, serverID, application string) error {
+	if s == nil {
+		return nil
 	}
 	if s.rules == nil {
 		if slices.Contains(names, serverID) {

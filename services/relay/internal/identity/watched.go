@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"bytes"
 	"fmt"
 	"log/slog"
 	"os"
@@ -22,8 +23,8 @@ type watched[T any] struct {
 	// mu is held by the one that looks; nobody waits for it.
 	mu sync.Mutex
 	// Guarded by mu.
-	looked, modified time.Time
-	size             int64
+	looked  time.Time
+	content []byte
 }
 
 // watch reads the file. It is looked at again at most that often, and only when it is asked for.
@@ -51,15 +52,8 @@ func (w *watched[T]) get() T {
 }
 
 func (w *watched[T]) read() error {
-	info, err := os.Stat(w.name)
-	if err != nil {
-		return err
-	}
-	if info.ModTime().Equal(w.modified) && info.Size() == w.size {
-		return nil
-	}
 	b, err := os.ReadFile(w.name)
-	if err != nil {
+	if err != nil || w.value.Load() != nil && bytes.Equal(b, w.content) {
 		return err
 	}
 	value, err := w.parse(b)
@@ -67,6 +61,6 @@ func (w *watched[T]) read() error {
 		return fmt.Errorf("%s: %w", w.name, err)
 	}
 	w.value.Store(&value)
-	w.modified, w.size = info.ModTime(), info.Size()
+	w.content = b
 	return nil
 }

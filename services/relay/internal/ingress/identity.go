@@ -32,11 +32,12 @@ const MaxName = 128
 type Origin struct {
 	// Ingress is the name of the ingress, or Direct.
 	Ingress string
-	// Address is the network address of the peer: of the client itself when it came in directly or the ingress forwards it, else of
-	// the ingress.
+	// Address is the network address of the client: of the peer, or the one that a trusted ingress forwards.
 	Address string
-	// Host is the IP address of the client itself, empty when it is not known.
+	// Host is what the client is counted by: its IP address, or the /64 network of an IPv6 one; empty when it is not known.
 	Host string
+	// Proxied says that a trusted ingress stands in between, so that what TLS says of the peer is said of the ingress.
+	Proxied bool
 	// Identity is whom the ingress found in the certificate that it checked; empty when it says nothing of that.
 	Identity string
 	// Ignored has a reason for each header that was there although the peer is not trusted, or whose value is unusable.
@@ -45,11 +46,14 @@ type Origin struct {
 
 // Identifier reads origins. It is safe for concurrent use.
 type Identifier struct {
-	trusted []netip.Prefix
+	trusted, vouching []netip.Prefix
 }
 
-// NewIdentifier returns an Identifier that believes the header from peers in the trusted networks only.
-func NewIdentifier(trusted []netip.Prefix) *Identifier { return &Identifier{trusted: trusted} }
+// NewIdentifier returns an Identifier that believes peers in the trusted networks when they name an ingress and an address, and those
+// in the vouching networks when they name an identity.
+func NewIdentifier(trusted, vouching []netip.Prefix) *Identifier {
+	return &Identifier{trusted, vouching}
+}
 
 // ParseNetworks reads networks in CIDR notation.
 func ParseNetworks(cidrs []string) ([]netip.Prefix, error) {
@@ -75,67 +79,81 @@ func (i *Identifier) Identify(ctx context.Context) Origin {
 		addr = p.Addr
 		o.Address = addr.String()
 	}
-	trusted := i.trusts(addr)
-	if name, ok := i.header(ctx, Header, "INGRESS_HEADER_IGNORED", trusted, validName, &o); ok {
+	trusted := contains(i.trusted, addr)
+	if name, ok := header(ctx, Header, "INGRESS_HEADER_IGNORED", trusted, validName, &o); ok {
 		o.Ingress = name
 	}
-	if identity, ok := i.header(ctx, IdentityHeader, "IDENTITY_HEADER_IGNORED", trusted, Printable, &o); ok {
+	if identity, ok := header(ctx, IdentityHeader, "IDENTITY_HEADER_IGNORED", contains(i.vouching, addr), Printable, &o); ok {
 		o.Identity = identity
 	}
-	forwarded, ok := i.header(ctx, AddressHeader, "FORWARDED_HEADER_IGNORED", trusted, nil, &o)
-	host := netip.Addr{}
-	switch last := strings.TrimSpace(forwarded[strings.LastIndexByte(forwarded, ',')+1:]); {
-	case ok:
-		var err error
-		if host, err = hostOf(last); err != nil {
+	o.Proxied = o.Ingress != Direct || o.Identity != ""
+	known := !o.Proxied // whose address it is
+	if forwarded := metadata.ValueFromIncomingContext(ctx, AddressHeader); len(forwarded) > 0 {
+		// What stands before the last entry of the last header anybody can have written.
+		last := forwarded[len(forwarded)-1]
+		address, ok := canonical(strings.TrimSpace(last[strings.LastIndexByte(last, ',')+1:]))
+		if ok && trusted {
+			o.Address, o.Proxied, known = address, true, true
+		} else {
 			o.Ignored = append(o.Ignored, "FORWARDED_HEADER_IGNORED")
-			break
 		}
-		o.Address = last
-	case o.Ingress == Direct:
-		host, _ = hostOf(o.Address)
 	}
-	if host.IsValid() {
-		o.Host = host.String()
+	if known {
+		o.Host = hostOf(o.Address)
 	}
 	return o
 }
 
 // header returns the value of a header when there is one and it is to be believed.
-func (i *Identifier) header(ctx context.Context, name, reason string, trusted bool, valid func(string) bool, o *Origin) (string, bool) {
+func header(ctx context.Context, name, reason string, trusted bool, valid func(string) bool, o *Origin) (string, bool) {
 	values := metadata.ValueFromIncomingContext(ctx, name)
 	if len(values) == 0 {
 		return "", false
 	}
-	if len(values) != 1 || !trusted || valid != nil && !valid(values[0]) {
+	if len(values) != 1 || !trusted || !valid(values[0]) {
 		o.Ignored = append(o.Ignored, reason)
 		return "", false
 	}
 	return values[0], true
 }
 
-// hostOf returns the IP address of an address with or without a port.
-func hostOf(address string) (netip.Addr, error) {
-	ip, err := netip.ParseAddr(strings.Trim(address, "[]"))
-	if err != nil {
-		var ap netip.AddrPort
-		if ap, err = netip.ParseAddrPort(address); err != nil {
-			return netip.Addr{}, err
-		}
-		ip = ap.Addr()
+// canonical returns an IP address, with a port or without, as this program writes it. One with a zone is none: a zone may have any bytes.
+func canonical(address string) (string, bool) {
+	if ip, err := netip.ParseAddr(strings.Trim(address, "[]")); err == nil {
+		return ip.Unmap().String(), ip.Zone() == ""
 	}
-	return ip.Unmap().WithZone(""), nil
+	ap, err := netip.ParseAddrPort(address)
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()).String(), err == nil && ap.Addr().Zone() == ""
 }
 
-func (i *Identifier) trusts(addr net.Addr) bool {
+// ipOf returns the IP address of an address with or without a port; not a valid one when there is none.
+func ipOf(address string) netip.Addr {
+	ip, err := netip.ParseAddr(address)
+	if err != nil {
+		ap, _ := netip.ParseAddrPort(address)
+		ip = ap.Addr()
+	}
+	return ip.Unmap().WithZone("")
+}
+
+// hostOf returns what an address is counted by: whoever has one IPv6 address mostly has all of its /64.
+func hostOf(address string) string {
+	ip := ipOf(address)
+	switch {
+	case !ip.IsValid():
+		return ""
+	case ip.Is4():
+		return ip.String()
+	}
+	return netip.PrefixFrom(ip, 64).Masked().String()
+}
+
+func contains(networks []netip.Prefix, addr net.Addr) bool {
 	if addr == nil {
 		return false
 	}
-	ip, err := hostOf(addr.String())
-	if err != nil {
-		return false
-	}
-	for _, p := range i.trusted {
+	ip := ipOf(addr.String())
+	for _, p := range networks {
 		if p.Contains(ip) {
 			return true
 		}

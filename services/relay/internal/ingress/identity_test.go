@@ -33,7 +33,7 @@ func TestIdentify(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	identifier := NewIdentifier(networks)
+	identifier := NewIdentifier(networks, nil)
 	for _, c := range []struct {
 		name    string
 		address string
@@ -77,7 +77,7 @@ func TestIdentify(t *testing.T) {
 }
 
 func TestIdentifyTrustsNobodyByDefault(t *testing.T) {
-	if got := NewIdentifier(nil).Identify(from("127.0.0.1:50", "a")); got.Ingress != Direct || len(got.Ignored) == 0 {
+	if got := NewIdentifier(nil, nil).Identify(from("127.0.0.1:50", "a")); got.Ingress != Direct || len(got.Ignored) == 0 {
 		t.Errorf("got %+v", got)
 	}
 }

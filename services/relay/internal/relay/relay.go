@@ -15,6 +15,7 @@ import (
 	channelz "google.golang.org/grpc/channelz/service"
 	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/reflection"
 
 	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
@@ -45,8 +46,17 @@ const (
 	connWindow   = 1 << 20
 )
 
+// maxStreams bounds the streams of one TCP connection: an ingress has thousands on one.
+const maxStreams = 100_000
+
+// pingTime is after what time a TCP connection that says nothing is asked whether it lives.
+const pingTime = time.Minute
+
 // maxHeaderBytes bounds the metadata of a stream: a token of some KiB fits.
 const maxHeaderBytes = 32 << 10
+
+// idleTimeout is for how long a connection to a listener may carry nothing.
+const idleTimeout = 5 * time.Minute
 
 // headerTimeout is for how long the head of an HTTP request may take.
 const headerTimeout = 10 * time.Second
@@ -90,7 +100,7 @@ func New(cfg *config.Config, log *slog.Logger, t *observe.Telemetry) (*Relay, er
 	r.evacuator = evacuation.New(r.registry, counters, log, evacuation.Config{
 		MaxInFlight: cfg.MaxMovesInFlight, MigrationTimeout: cfg.MigrationTimeout, ParkTime: cfg.ParkTime,
 	})
-	identifier := ingress.NewIdentifier(cfg.Networks())
+	identifier := ingress.NewIdentifier(cfg.Networks(), cfg.Vouching())
 	r.clients = clientleg.New(clientleg.Config{
 		MaxMessageBytes: cfg.MaxMessageBytes, SlowClientTimeout: cfg.SlowClientTimeout, Limits: cfg.Limits,
 		Identities: secrets.clients, Gate: admission.New(cfg.Limits),
@@ -107,7 +117,8 @@ func New(cfg *config.Config, log *slog.Logger, t *observe.Telemetry) (*Relay, er
 	}
 
 	options := append(applicationOptions(log), grpc.MaxRecvMsgSize(cfg.MaxMessageBytes+messageOverhead),
-		grpc.MaxHeaderListSize(maxHeaderBytes), grpc.StaticStreamWindowSize(streamWindow), grpc.StaticConnWindowSize(connWindow))
+		grpc.MaxHeaderListSize(maxHeaderBytes), grpc.StaticStreamWindowSize(streamWindow), grpc.StaticConnWindowSize(connWindow),
+		grpc.MaxConcurrentStreams(maxStreams), grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: idleTimeout, Time: pingTime}))
 	r.application = grpc.NewServer(append(options, secrets.options()...)...)
 	holdfastv1.RegisterClientConnectionServiceServer(r.application, r.clients)
 	holdfastv1.RegisterServerConnectionServiceServer(r.application, r.servers)
@@ -121,7 +132,7 @@ func New(cfg *config.Config, log *slog.Logger, t *observe.Telemetry) (*Relay, er
 	channelz.RegisterChannelzServiceToServer(r.operators)
 	reflection.Register(r.operators)
 	r.console = console.New(console.Config{RelayID: cfg.RelayID, ReadOnly: cfg.ReadOnlyConsole}, service, events, log, r.stopping)
-	r.web = &http.Server{Handler: secrets.guard(r.pages()), ReadHeaderTimeout: headerTimeout, MaxHeaderBytes: maxHeaderBytes}
+	r.web = &http.Server{Handler: secrets.guard(r.pages()), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes}
 	return r, nil
 }
 

@@ -51,7 +51,8 @@ func (s *secrets) open(cfg *config.Config, counters *telemetry.Counters, log *sl
 		}
 	}
 	if cfg.AdminTokenFile != "" {
-		s.token, err = adminport.NewToken(cfg.AdminTokenFile, func() {
+		s.token, err = adminport.NewToken(cfg.AdminTokenFile, func(why error) {
+			log.Warn("operator refused", "error", why)
 			counters.Error(wire.ReasonName(holdfastv1.ErrorReason_ERROR_REASON_UNAUTHENTICATED))
 		})
 		if err != nil {

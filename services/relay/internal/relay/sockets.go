@@ -17,7 +17,7 @@ type sockets struct {
 func newSockets(handler http.Handler) *sockets {
 	ctx, cut := context.WithCancel(context.Background())
 	return &sockets{cut: cut, server: &http.Server{
-		Handler: handler, ReadHeaderTimeout: headerTimeout, MaxHeaderBytes: maxHeaderBytes,
+		Handler: handler, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
 		BaseContext: func(net.Listener) context.Context { return ctx },
 	}}
 }

@@ -95,6 +95,10 @@ func (s *Service) refused(origin ingress.Origin, err error) {
 
 // handshake answers the handshake and makes the server connection known.
 func (s *Service) handshake(st stream, origin ingress.Origin) (*serverconn.Conn, error) {
+	names, err := s.config.Identities.Identify(st.Context(), origin)
+	if err != nil {
+		return nil, err // before anything that it sends is looked at
+	}
 	first, err := s.first(st)
 	if err != nil {
 		return nil, err
@@ -103,7 +107,10 @@ func (s *Service) handshake(st stream, origin ingress.Origin) (*serverconn.Conn,
 	if err := s.checkHandshake(first, h); err != nil {
 		return nil, err
 	}
-	if err := s.config.Identities.Check(st.Context(), origin.Identity, h.GetServerId(), h.GetApplication()); err != nil {
+	if err := s.config.Identities.Check(names, h.GetServerId(), h.GetApplication()); err != nil {
+		return nil, err
+	}
+	if err := s.registry.CheckApplication(h.GetApplication()); err != nil {
 		return nil, err
 	}
 	path := s.registry.NewPath()
@@ -192,7 +199,7 @@ func (s *Service) checkHandshake(first *holdfastv1.AttachRequest, h *holdfastv1.
 	case h.GetHeartbeatInterval() != nil && h.GetHeartbeatInterval().AsDuration() < minHeartbeat:
 		return invalid("heartbeat_interval", fmt.Sprintf("is %v; the least is %v", h.GetHeartbeatInterval().AsDuration(), minHeartbeat))
 	}
-	return s.registry.CheckApplication(h.GetApplication())
+	return nil
 }
 
 func invalid(field, problem string) error {
