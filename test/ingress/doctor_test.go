@@ -74,6 +74,12 @@ func TestDoctor(t *testing.T) {
 			t.Errorf("%d checks are ok, want %d: %+v", r.OK, want, r.Findings)
 		}
 	})
+	t.Run("nothing is left", func(t *testing.T) {
+		eventually(t, "no client is connected", func() bool {
+			out, _, code := output(t, "holdfast", "--admin", s.admin, "--output", "json", "list", "clients")
+			return code == 0 && !strings.Contains(out, `"connection_id"`)
+		})
+	})
 	for _, f := range faults {
 		t.Run(f.name, func(t *testing.T) {
 			s := s.on(t)
@@ -81,6 +87,21 @@ func TestDoctor(t *testing.T) {
 			f.judge(t, r)
 		})
 	}
+}
+
+// A wait as long as the doctor's own default shows the time-outs that ingresses have when nobody sets them.
+func TestDoctorFindsDefaultTimeouts(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes more than a minute")
+	}
+	find(t, "nginx")
+	find(t, "haproxy")
+	s := newSystem(t)
+	good, bare, debian := goodNginx("a"), goodNginx("b"), goodHAProxy("c")
+	bare.server, debian.timeout = "client_max_body_size 0;", "50s"
+	addresses := []string{s.startNginx(good), s.startNginx(bare), s.startHAProxy(debian)}
+	s.startAppServer("sample", addresses...)
+	fault{failed: []string{"idle", "idle"}, nginx: "grpc_read_timeout 1h;", haproxy: "timeout client 1h"}.judge(t, s.examine(addresses))
 }
 
 // on returns the system for a test of its own, which ends what it starts.
@@ -182,6 +203,13 @@ var faults = []fault{
 		name:    "HAProxy, HTTP/1 to the relay",
 		address: haproxyWith(func(h *haproxy) { h.server = "" }),
 		failed:  []string{"health"}, haproxy: "proto h2", seen: "502",
+	},
+	{
+		name: "HAProxy, streams held back until they end",
+		address: haproxyWith(func(h *haproxy) {
+			h.frontend = "option http-buffer-request\n  http-request set-header x-ingress-id c"
+		}),
+		failed: []string{"welcome"}, haproxy: "no option http-buffer-request", seen: "no answer within 5s",
 	},
 	{
 		name:    "nginx, HTTP/1 from the clients",

@@ -49,7 +49,7 @@ func start(t *testing.T, env []string, path string, args ...string) *exec.Cmd {
 // output runs one of our programs to its end and returns what it wrote and its exit code.
 func output(t *testing.T, name string, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program(t, name), args...)
 	cmd.Env = cleanEnvironment()

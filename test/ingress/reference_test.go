@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"sigs.k8s.io/yaml"
 )
 
 // reference reads a file of deploy/ and replaces what differs on this machine. Each replacement must be found once, so that
@@ -21,7 +23,11 @@ func reference(t *testing.T, path string, pairs ...string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := string(raw)
+	return replace(t, path, string(raw), pairs...)
+}
+
+func replace(t *testing.T, path, text string, pairs ...string) string {
+	t.Helper()
 	for i := 0; i < len(pairs); i += 2 {
 		if n := strings.Count(text, pairs[i]); n != 1 {
 			t.Fatalf("%s has %q %d times, want once", path, pairs[i], n)
@@ -89,6 +95,38 @@ func TestReferences(t *testing.T) {
 	s.reloadUnderTraffic(b, a)
 }
 
+// The configuration of the manifests for Kubernetes has no fault either. The name of the pod is that of this machine here.
+func TestKubernetesNginx(t *testing.T) {
+	find(t, "nginx")
+	s := newSystem(t)
+	raw, err := os.ReadFile("../../deploy/kubernetes/ingress.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text string
+	for part := range strings.SplitSeq(string(raw), "\n---\n") {
+		var d struct{ Data map[string]string }
+		if err := yaml.Unmarshal([]byte(part), &d); err != nil {
+			t.Fatal(err)
+		}
+		text += d.Data["nginx.conf"]
+	}
+	addresses := free(t, 2)
+	text = replace(t, "ingress.yaml", text, "pid /tmp/nginx.pid;", "pid nginx.pid;", "/tmp/client_body;", "body;",
+		"/tmp/proxy_temp;", "proxy;", "/tmp/fastcgi;", "fastcgi;", "/tmp/uwsgi;", "uwsgi;", "/tmp/scgi;", "scgi;",
+		"listen 8080 http2", "listen "+addresses[0]+" http2", "listen 8081;", "listen "+addresses[1]+";", "grpc://relay:7400;", "grpc://"+s.relay+";")
+	s.runNginx("daemon off;\n" + nginxUser() + "\n" + text)
+	accepts(t, addresses[0])
+	both := []string{addresses[0], s.startNginx(goodNginx("b"))}
+	s.startAppServer("sample", both...)
+	r := s.examine(both, "--wait", "1s")
+	for _, outcome := range []string{"warning", "failed", "skipped"} {
+		if _, told := r.with(outcome); len(told) > 0 {
+			t.Errorf("%s: %q", outcome, told)
+		}
+	}
+}
+
 const trafficClients = 20
 
 // reloadUnderTraffic reloads one ingress as the documents say, while clients of the other send and receive.
@@ -109,8 +147,18 @@ func (s *system) reloadUnderTraffic(reloaded, other ingress) {
 	}
 	s.waitAttached("sample-1", 2)
 	s.waitAttached("sample-2", 2)
+	afterwards := s.sent()
+	eventually(s.t, "every client has got more messages than before", func() bool {
+		now := s.sent()
+		for id, n := range afterwards {
+			if now[id] <= n {
+				return false
+			}
+		}
+		return len(now) == trafficClients
+	})
 	x := stop()
-	if x.Sent < 100 || x.Received < 100 || moved == 0 {
+	if x.Sent < trafficClients || x.Received < 2*trafficClients || moved == 0 {
 		s.t.Errorf("reload of %s: too little happened: %d sent, %d received, %d moved", reloaded.name, x.Sent, x.Received, moved)
 	}
 	if x.Lost+x.Doubled+x.Reordered+x.Corrupted+x.Unfinished != 0 {
@@ -120,6 +168,26 @@ func (s *system) reloadUnderTraffic(reloaded, other ingress) {
 		s.t.Errorf("reload of %s: clients of ingress %s were disconnected: %+v", reloaded.name, other.name, x.ByIngress)
 	}
 	s.t.Logf("reload of %s: %d moved, %d sent, %d received", reloaded.name, moved, x.Sent, x.Received)
+}
+
+// sent returns how many messages each client was sent, by its id.
+func (s *system) sent() map[string]int {
+	s.t.Helper()
+	out, errs, code := output(s.t, "holdfast", "--admin", s.admin, "--output", "json", "list", "clients")
+	var list struct {
+		All []struct {
+			ID   string `json:"connection_id"`
+			Sent int    `json:"messages_sent,string"`
+		} `json:"client_connections"`
+	}
+	if err := json.Unmarshal([]byte(out), &list); err != nil || code != 0 {
+		s.t.Fatalf("list clients: %v\n%s%s", err, out, errs)
+	}
+	sent := make(map[string]int)
+	for _, c := range list.All {
+		sent[c.ID] = c.Sent
+	}
+	return sent
 }
 
 // takeOut moves the connections off an ingress and returns how many there were.
@@ -161,8 +229,13 @@ func (s *system) traffic(address string) (stop func() traffic) {
 		s.t.Fatal(err)
 	}
 	eventually(s.t, "all clients send and receive", func() bool {
-		list, _, _ := output(s.t, "holdfast", "--admin", s.admin, "--output", "json", "list", "clients")
-		return strings.Count(list, `"connection_id"`) == trafficClients && !strings.Contains(list, `"messages_sent":"0"`)
+		sent := s.sent()
+		for _, n := range sent {
+			if n == 0 {
+				return false
+			}
+		}
+		return len(sent) == trafficClients
 	})
 	return func() traffic {
 		s.t.Helper()

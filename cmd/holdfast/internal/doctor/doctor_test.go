@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"net"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -77,12 +79,27 @@ func TestNothingIsWrong(t *testing.T) {
 	if unwell := r.unwell(); len(unwell) > 0 || r.OK != 2*11+5 || len(told) != len(r.Findings) {
 		t.Errorf("%q, %s, %d told", unwell, r.Summary(), len(told))
 	}
+	documented(t, r)
 	// One stream for the messages, one with a header of its own, one that is silent.
 	if n := a.streams.Load(); n != 3 {
 		t.Errorf("%d streams were opened through one address, want 3", n)
 	}
 	if n, want := a.messages.Load(), int64(1+longStream/chunk+1+1); n != want {
 		t.Errorf("%d messages were sent through one address, want %d", n, want)
+	}
+}
+
+// documented looks whether the documents have each check.
+func documented(t *testing.T, r *Report) {
+	t.Helper()
+	text, err := os.ReadFile("../../../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range append(r.Findings, Finding{Check: "certificate"}) {
+		if !strings.Contains(string(text), "\n| `"+f.Check+"` |") {
+			t.Errorf("docs/operations.md does not have the check %s", f.Check)
+		}
 	}
 }
 
@@ -203,18 +220,36 @@ func TestAdminThatDoesNotAnswer(t *testing.T) {
 	}
 }
 
+// An interruption ends the wait, and is no fault of the deployment.
 func TestInterrupted(t *testing.T) {
 	f := &fake{name: "a"}
 	cfg := quick(f.serve(t))
 	cfg.Wait = time.Hour
-	ctx, cancel := context.WithCancel(t.Context())
-	cfg.Tell = func(f Finding) {
-		if f.Check == "different-ingresses" { // The last before the wait.
-			cancel()
+	for _, at := range []func() bool{
+		func() bool { return true },                      // Before the silent stream is open.
+		func() bool { return f.streams.Load() >= 2*2+1 }, // While it is open.
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		var all sync.WaitGroup
+		cfg.Tell = func(f Finding) {
+			if f.Check == "server-connections" { // The last before the wait.
+				all.Go(func() {
+					for !at() {
+						time.Sleep(time.Millisecond)
+					}
+					cancel()
+				})
+			}
 		}
-	}
-	if _, err := Run(ctx, cfg); !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v", err)
+		r, err := Run(ctx, cfg)
+		cancel()
+		all.Wait()
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+		if f := r.finding(t, "idle"); f.Outcome != Skipped || !strings.Contains(f.Seen, "interrupted") {
+			t.Errorf("%+v", f)
+		}
 	}
 }
 

@@ -46,11 +46,18 @@ func isHTTP(message, want string) bool {
 	return found != nil && found[1] == want
 }
 
+// maxWords is how much of an error is told, in bytes.
+const maxWords = 300
+
 // words writes an error of gRPC for people.
 func words(err error) string {
 	st, isStatus := status.FromError(err)
 	if !isStatus {
 		return err.Error()
 	}
-	return strings.TrimSpace(st.Message()) + " (" + st.Code().String() + ")"
+	message, _, _ := strings.Cut(st.Message(), "\n") // What follows is the page of an ingress, and says no more.
+	if len(message) > maxWords {
+		message = strings.ToValidUTF8(message[:maxWords], "") + "…"
+	}
+	return strings.TrimSpace(message) + " (" + st.Code().String() + ")"
 }

@@ -43,6 +43,9 @@ func (p *patient) idle(ctx context.Context) Finding {
 		return skipped(check, "--wait is 0s")
 	}
 	s, err := p.open(ctx)
+	if errors.Is(err, context.Canceled) {
+		return skipped(check, "interrupted before it began")
+	}
 	if err != nil {
 		return failed(check, adviseUpstream, "a second stream does not get through: %s", words(err))
 	}

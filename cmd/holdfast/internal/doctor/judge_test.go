@@ -50,6 +50,18 @@ func TestJudgeHealth(t *testing.T) {
 	expect(t, judgeHealth(0, status.Error(codes.DeadlineExceeded, "late")), Failed, "no answer", "proto h2")
 }
 
+func TestWords(t *testing.T) {
+	for want, err := range map[string]error{
+		"first (Unavailable)":                         status.Error(codes.Unavailable, "first\nsecond"),
+		strings.Repeat("x", maxWords) + "… (Unknown)": status.Error(codes.Unknown, strings.Repeat("x", maxWords+1)),
+		"other": errors.New("other"),
+	} {
+		if got := words(err); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
 func TestJudgeSpoofing(t *testing.T) {
 	for _, c := range []struct {
 		honest, lied string

@@ -8,6 +8,9 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
 )
 
@@ -22,13 +25,13 @@ func (d *doctor) askAdmin(ctx context.Context, patients []*patient) []*holdfastv
 		return nil
 	}
 	now, err := d.serverConnections(ctx)
-	if err != nil && !d.AdminWanted {
+	if code := status.Code(err); !d.AdminWanted && (code == codes.Unavailable || code == codes.DeadlineExceeded) {
 		d.tell("", skipped(check, "needs the relay's admin listener, and none answers at %s; name it with --admin", d.AdminAddress))
 		return nil
 	}
 	if err != nil {
-		d.tell("", failed(check, asIs("name the relay's admin listener with --admin, and let operators through to it"),
-			"the admin listener at %s does not answer: %s", d.AdminAddress, words(err)))
+		d.tell("", failed(check, asIs("name the relay's admin listener with --admin, and let operators through to it, with the credential that it asks for"),
+			"the admin listener at %s does not answer the question: %s", d.AdminAddress, words(err)))
 		return nil
 	}
 	d.tell("", judgeServers(now, time.Now()))

@@ -84,8 +84,8 @@ func (e *lateError) Error() string { return fmt.Sprintf("no answer within %s", e
 
 // why returns the better of two reasons for the end of the stream: the one for which it was ended here, if it was.
 func (s *session) why(err error) error {
-	if late := new(lateError); errors.As(context.Cause(s.life), &late) {
-		return late
+	if cause := context.Cause(s.life); cause != nil {
+		return cause
 	}
 	return err
 }
