@@ -91,8 +91,10 @@ func TestReferences(t *testing.T) {
 			t.Errorf("%s: %q", outcome, told)
 		}
 	}
-	s.reloadUnderTraffic(a, b)
-	s.reloadUnderTraffic(b, a)
+	for _, announced := range []bool{true, false} {
+		s.reloadUnderTraffic(a, b, announced)
+		s.reloadUnderTraffic(b, a, announced)
+	}
 }
 
 // The configuration of the manifests for Kubernetes has no fault either. The name of the pod is that of this machine here.
@@ -129,12 +131,17 @@ func TestKubernetesNginx(t *testing.T) {
 
 const trafficClients = 20
 
-// reloadUnderTraffic reloads one ingress as the documents say, while clients of the other send and receive.
-func (s *system) reloadUnderTraffic(reloaded, other ingress) {
+// reloadUnderTraffic reloads one ingress as the documents say, while clients of the other send and receive. With no
+// announcement the GOAWAY has to be notice enough.
+func (s *system) reloadUnderTraffic(reloaded, other ingress, announced bool) {
 	s.t.Helper()
 	stop := s.traffic(other.address)
-	before := children(s.t, reloaded.master)
-	moved := s.takeOut(reloaded.name)
+	before, over := children(s.t, reloaded.master), len(s.sent("--server-ingress", reloaded.name))
+	if announced {
+		if moved := s.takeOut(reloaded.name); moved != over {
+			s.t.Errorf("%d were moved off ingress %s, which carried %d", moved, reloaded.name, over)
+		}
+	}
 	if err := syscall.Kill(reloaded.master, reloaded.reload); err != nil {
 		s.t.Fatal(err)
 	}
@@ -142,8 +149,10 @@ func (s *system) reloadUnderTraffic(reloaded, other ingress) {
 		now := children(s.t, reloaded.master)
 		return len(now) > 0 && !slices.ContainsFunc(before, func(pid string) bool { return slices.Contains(now, pid) })
 	})
-	if out, errs, code := output(s.t, "holdfast", "--admin", s.admin, "complete", reloaded.name); code != 0 {
-		s.t.Fatalf("complete %s: %d\n%s%s", reloaded.name, code, out, errs)
+	if announced {
+		if out, errs, code := output(s.t, "holdfast", "--admin", s.admin, "complete", reloaded.name); code != 0 {
+			s.t.Fatalf("complete %s: %d\n%s%s", reloaded.name, code, out, errs)
+		}
 	}
 	s.waitAttached("sample-1", 2)
 	s.waitAttached("sample-2", 2)
@@ -158,8 +167,8 @@ func (s *system) reloadUnderTraffic(reloaded, other ingress) {
 		return len(now) == trafficClients
 	})
 	x := stop()
-	if x.Sent < trafficClients || x.Received < 2*trafficClients || moved == 0 {
-		s.t.Errorf("reload of %s: too little happened: %d sent, %d received, %d moved", reloaded.name, x.Sent, x.Received, moved)
+	if x.Sent < trafficClients || x.Received < 2*trafficClients || over == 0 {
+		s.t.Errorf("reload of %s: too little happened: %d sent, %d received, %d over it", reloaded.name, x.Sent, x.Received, over)
 	}
 	if x.Lost+x.Doubled+x.Reordered+x.Corrupted+x.Unfinished != 0 {
 		s.t.Errorf("reload of %s: the guarantee was broken: %+v", reloaded.name, x)
@@ -167,13 +176,13 @@ func (s *system) reloadUnderTraffic(reloaded, other ingress) {
 	if len(x.ByIngress) != 1 || x.ByIngress[0].Ingress != other.name || x.ByIngress[0].Clients != trafficClients || x.ByIngress[0].Disconnected != 0 {
 		s.t.Errorf("reload of %s: clients of ingress %s were disconnected: %+v", reloaded.name, other.name, x.ByIngress)
 	}
-	s.t.Logf("reload of %s: %d moved, %d sent, %d received", reloaded.name, moved, x.Sent, x.Received)
+	s.t.Logf("reload of %s, announced: %t; it carried %d; %d sent, %d received", reloaded.name, announced, over, x.Sent, x.Received)
 }
 
-// sent returns how many messages each client was sent, by its id.
-func (s *system) sent() map[string]int {
+// sent returns how many messages each client was sent, by its id. The flags say which clients.
+func (s *system) sent(flags ...string) map[string]int {
 	s.t.Helper()
-	out, errs, code := output(s.t, "holdfast", "--admin", s.admin, "--output", "json", "list", "clients")
+	out, errs, code := output(s.t, "holdfast", append([]string{"--admin", s.admin, "--output", "json", "list", "clients"}, flags...)...)
 	var list struct {
 		All []struct {
 			ID   string `json:"connection_id"`
@@ -219,7 +228,7 @@ type traffic struct {
 func (s *system) traffic(address string) (stop func() traffic) {
 	s.t.Helper()
 	cmd := exec.CommandContext(s.t.Context(), program(s.t, "holdfast"), "traffic", "--addresses", address,
-		"--clients", strconv.Itoa(trafficClients), "--output", "json", "--report", "0s")
+		"--clients", strconv.Itoa(trafficClients), "--rate", "100", "--output", "json", "--report", "0s")
 	cmd.Env = cleanEnvironment()
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 20 * time.Second
@@ -243,6 +252,7 @@ func (s *system) traffic(address string) (stop func() traffic) {
 		if err := cmd.Wait(); err != nil {
 			s.t.Errorf("traffic: %v\n%s", err, errs.String())
 		}
+		eventually(s.t, "all clients are gone", func() bool { return len(s.sent()) == 0 })
 		var x traffic
 		if err := json.Unmarshal(out.Bytes(), &x); err != nil {
 			s.t.Fatalf("the report of the traffic: %v\n%s", err, out.String())
