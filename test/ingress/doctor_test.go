@@ -2,6 +2,7 @@ package ingress_test
 
 import (
 	"encoding/json"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -79,6 +80,10 @@ func TestDoctor(t *testing.T) {
 			out, _, code := output(t, "holdfast", "--admin", s.admin, "--output", "json", "list", "clients")
 			return code == 0 && !strings.Contains(out, `"connection_id"`)
 		})
+		log, err := os.ReadFile(s.log.Name())
+		if err != nil || strings.Contains(string(log), "level=ERROR") || strings.Contains(string(log), "level=WARN") {
+			t.Errorf("the relay was disturbed: %v\n%s", err, log)
+		}
 	})
 	for _, f := range faults {
 		t.Run(f.name, func(t *testing.T) {
@@ -105,7 +110,7 @@ func TestDoctorFindsDefaultTimeouts(t *testing.T) {
 }
 
 // on returns the system for a test of its own, which ends what it starts.
-func (s *system) on(t *testing.T) *system { return &system{t, s.relay, s.admin} }
+func (s *system) on(t *testing.T) *system { return &system{t, s.relay, s.admin, s.log} }
 
 func (f fault) judge(t *testing.T, r report) {
 	t.Helper()

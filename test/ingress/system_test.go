@@ -13,16 +13,18 @@ import (
 type system struct {
 	t            *testing.T
 	relay, admin string
+	log          *os.File // of the relay
 }
 
 // newSystem starts a relay.
 func newSystem(t *testing.T, flags ...string) *system {
 	t.Helper()
 	addresses := free(t, 2)
-	s := &system{t, addresses[0], addresses[1]}
-	start(t, nil, program(t, "relay"), append([]string{
+	s := &system{t: t, relay: addresses[0], admin: addresses[1]}
+	cmd := start(t, nil, program(t, "relay"), append([]string{
 		"--listen", s.relay, "--admin-listen", s.admin, "--shutdown-grace", "1s",
 	}, flags...)...)
+	s.log = cmd.Stdout.(*os.File)
 	accepts(t, s.relay)
 	return s
 }

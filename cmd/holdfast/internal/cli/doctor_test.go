@@ -19,7 +19,7 @@ func TestDoctor(t *testing.T) {
 	args := []string{"--admin", admin, "doctor", "--addresses", admin, "--wait", "0s", "--token-file", token}
 	got := call(t, args...)
 	for _, want := range []string{
-		"ok       accepts            " + admin + ": ", "ok       health", "failed   admin-port", "grpc_pass grpc://RELAY:7400;",
+		"ok       accepts              " + admin + ": ", "ok       health", "failed   admin-port", "grpc_pass grpc://RELAY:7400;",
 		"failed   welcome", "failed   server-connections", "3 failed",
 	} {
 		if got.code != 1 || !strings.Contains(got.out, want) || !strings.Contains(got.errs, "3 checks failed") {

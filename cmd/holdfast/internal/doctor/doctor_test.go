@@ -288,7 +288,7 @@ func TestReport(t *testing.T) {
 		}
 	}
 	for _, want := range []string{
-		"ok       one                a:1: 1 seen\n", "skipped  two", "warning  three              a:1: odd\n           change:  look\n",
+		"ok       one                  a:1: 1 seen\n", "skipped  two", "warning  three                a:1: odd\n           change:  look\n",
 		"failed   four", "nginx:   client_max_body_size 0;",
 	} {
 		if !strings.Contains(text.String(), want) {

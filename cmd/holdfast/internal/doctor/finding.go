@@ -85,7 +85,7 @@ func (f Finding) Write(w io.Writer) error {
 	if f.Address != "" {
 		where = f.Address + ": "
 	}
-	if _, err := fmt.Fprintf(w, "%-8s %-18s %s%s\n", f.Outcome, f.Check, where, f.Seen); err != nil || f.Change == nil {
+	if _, err := fmt.Fprintf(w, "%-8s %-20s %s%s\n", f.Outcome, f.Check, where, f.Seen); err != nil || f.Change == nil {
 		return err
 	}
 	for _, line := range [][2]string{

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -143,7 +144,7 @@ func (s *Service) WatchEvents(req *holdfastv1.WatchEventsRequest, st holdfastv1.
 				return err
 			}
 		case <-st.Context().Done():
-			return context.Cause(st.Context())
+			return status.FromContextError(st.Context().Err()).Err() // a watcher that goes away is no error
 		case <-s.stopping:
 			return wire.Errorf(holdfastv1.ErrorReason_ERROR_REASON_RELAY_SHUTDOWN, "the relay is shutting down")
 		}
