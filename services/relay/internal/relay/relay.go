@@ -49,8 +49,9 @@ const (
 // maxStreams bounds the streams of one TCP connection: an ingress has thousands on one.
 const maxStreams = 100_000
 
-// pingTime is after what time a TCP connection that says nothing is asked whether it lives.
-const pingTime = time.Minute
+// pingTime is after what time a TCP connection that says nothing is asked whether it lives. It is no heartbeat: an ingress answers it
+// by itself, and takes it now and then for traffic of a stream that it is about to cut.
+const pingTime = 2 * time.Minute
 
 // maxHeaderBytes bounds the metadata of a stream: a token of some KiB fits.
 const maxHeaderBytes = 32 << 10
