@@ -13,6 +13,8 @@ import (
 	"unicode"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/holdfast/holdfast/pkg/settings"
 )
 
 const description = `The sample app server of holdfast: an application that echoes and counts.
@@ -20,10 +22,11 @@ const description = `The sample app server of holdfast: an application that echo
 Example:
   appserver --relays ingress-a:8080,ingress-b:8080 --server-id sample-1
 
-Every flag can be given as an environment variable too.`
+Every flag can be given as an environment variable too, or by its name in a file for --config.`
 
 // Config is what the flags and the environment say.
 type Config struct {
+	settings.File       `embed:""`
 	Relays              []string      `default:"127.0.0.1:7400" help:"Where the relay is reached, HOST:PORT through each ingress; comma separated or repeated."`
 	ConnectionsPerRelay int           `default:"1" help:"Server connections for each of --relays, 1 to 16."`
 	ServerID            string        `name:"server-id" default:"${hostname}" help:"Names this app server over restarts."`
@@ -47,8 +50,8 @@ const (
 	maxTime                = time.Hour
 )
 
-// errHelp says that help was asked for and printed.
-var errHelp = errors.New("help was printed")
+// errHelp says that help, or the settings, were asked for and printed.
+var errHelp = errors.New("it was printed")
 
 // Parse reads the arguments and the environment. Help goes to out.
 func Parse(args []string, out io.Writer) (Config, error) {
@@ -58,10 +61,10 @@ func Parse(args []string, out io.Writer) (Config, error) {
 	}
 	var c Config
 	helped := false
-	parser, err := kong.New(
-		&c, kong.Name("appserver"), kong.Description(description), kong.Vars{"hostname": hostname},
-		kong.DefaultEnvars("HOLDFAST"), kong.Writers(out, out), kong.Exit(func(int) { helped = true }),
-	)
+	parser, err := kong.New(&c, append(settings.Options(),
+		kong.Name("appserver"), kong.Description(description), kong.Vars{"hostname": hostname},
+		kong.Writers(out, out), kong.Exit(func(int) { helped = true }),
+	)...)
 	if err != nil {
 		return Config{}, err
 	}
@@ -74,6 +77,12 @@ func Parse(args []string, out io.Writer) (Config, error) {
 	}
 	if err != nil {
 		return Config{}, fmt.Errorf("%w (see appserver --help)", err)
+	}
+	if c.PrintConfig {
+		if err := settings.Print(parser.Model, out); err != nil {
+			return Config{}, err
+		}
+		return Config{}, errHelp
 	}
 	if c.InstanceID == "" {
 		c.InstanceID = rand.Text()

@@ -3,6 +3,8 @@ package app
 import (
 	"bytes"
 	"errors"
+	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -102,5 +104,36 @@ func TestMainExitCodes(t *testing.T) {
 	}
 	if code := Main([]string{"--relays=x"}, &out, &errs); code != 1 || !strings.HasPrefix(errs.String(), "appserver: --relays") {
 		t.Errorf("a wrong value: exit code %d, %q", code, errs.String())
+	}
+}
+
+// What is printed is a file that gives the same settings; a file with an unknown name is refused.
+func TestParseFile(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	args := []string{"--relays", "a:1,b:2", "--park-time", "90s", "--server-id", "yes", "--instance-id", "1"}
+	if _, err := Parse(append(args, "--print-config"), &out); !errors.Is(err, errHelp) {
+		t.Fatal(err)
+	}
+	name := filepath.Join(t.TempDir(), "appserver.yaml")
+	write := func(content string) {
+		t.Helper()
+		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(out.String())
+	want, err := Parse(args, &out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := Parse([]string{"--config", name}, &out)
+	got.Config = ""
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, %v,\nwant %+v", got, err, want)
+	}
+	write("relay: a:1\n")
+	if _, err := Parse([]string{"--config", name}, &out); err == nil || !strings.Contains(err.Error(), `"relay", which is no setting`) {
+		t.Errorf("an unknown name: %v", err)
 	}
 }

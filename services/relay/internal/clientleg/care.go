@@ -94,12 +94,9 @@ func (s *Service) timeIsUp(l *session, now time.Time) (holdfastv1.CloseReason, s
 	return 0, ""
 }
 
-// Census adds to the state what clients are connected, and what was held for them when they were last looked at.
+// Census adds to the state what was held for connections when they were last looked at.
 func (s *Service) Census(state *telemetry.State) {
 	state.Retained, state.Buffered = s.retained.Load(), s.waiting.Load()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	state.Clients = maps.Clone(s.byIngress)
 }
 
 func (s *Service) all() []*session {

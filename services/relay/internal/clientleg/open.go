@@ -83,7 +83,6 @@ func (s *Service) join(st stream, origin ingress.Origin, client identity.Client,
 	}
 	s.mu.Lock()
 	s.served[l] = struct{}{}
-	s.byIngress[conn.ClientIngress]++
 	s.mu.Unlock()
 	return l, nil
 }

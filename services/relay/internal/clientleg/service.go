@@ -48,8 +48,6 @@ type Service struct {
 	// served are the sessions whose client's stream lives, under mu. One whose connection has ended for the app server is among them
 	// until its client has taken what came before the end.
 	served map[*session]struct{}
-	// byIngress counts them by the ingress of their client, under mu.
-	byIngress map[string]int
 
 	// retained and waiting are what was held for them when they were last looked at, in bytes of the windows.
 	retained, waiting atomic.Int64
@@ -71,7 +69,6 @@ type Config struct {
 func New(cfg Config, r *registry.Registry, id *ingress.Identifier, c *telemetry.Counters, log *slog.Logger) *Service {
 	return &Service{
 		config: cfg, registry: r, identifier: id, counters: c, log: log, clock: newClock(), served: make(map[*session]struct{}),
-		byIngress: make(map[string]int),
 	}
 }
 
@@ -150,9 +147,6 @@ func (s *Service) leave(l *session) {
 	s.config.Gate.Leave(l.guest)
 	s.mu.Lock()
 	delete(s.served, l)
-	if s.byIngress[l.conn.ClientIngress]--; s.byIngress[l.conn.ClientIngress] == 0 {
-		delete(s.byIngress, l.conn.ClientIngress)
-	}
 	s.mu.Unlock()
 }
 

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/proto"
 
 	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
@@ -100,12 +101,12 @@ func TestBudgetForwarding(t *testing.T) {
 	}
 }
 
-// maxCPU is the budget of TestBudgetCPU. It was 0.21 when it was set.
-const maxCPU = 0.35
+// maxCPU is the budget of TestBudgetCPU. From machine to machine it was 0.16 to 0.37.
+const maxCPU = 0.55
 
 // TestBudgetCPU: the way of a message through the relay and of another one back, with ordering, retention and receipts, but for
 // gRPC, costs a fraction of what the generated code takes to encode and decode the two. They run in turn, and the best round of
-// each counts.
+// each counts. What counts is the time of the process, as the collector's work is done by other threads where a core is free.
 func TestBudgetCPU(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector slows the two down differently; make test runs the budgets without it as well")
@@ -119,13 +120,13 @@ func TestBudgetCPU(t *testing.T) {
 	}
 	ways, code := time.Duration(1<<62), time.Duration(1<<62)
 	for range rounds {
-		began := time.Now()
+		began := processTime(t)
 		for range times {
 			l.fromClient(n)
 			l.fromServer(n)
 		}
-		ways = min(ways, time.Since(began))
-		began = time.Now()
+		ways = min(ways, processTime(t)-began)
+		began = processTime(t)
 		for range times {
 			encoded, err := proto.Marshal(reference)
 			if err == nil {
@@ -135,13 +136,23 @@ func TestBudgetCPU(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		code = min(code, time.Since(began))
+		code = min(code, processTime(t)-began)
 	}
 	ratio := float64(ways) / float64(code)
 	t.Logf("%v a message through the relay, %v through the generated code: %.2f", ways/(2*n*times), code/(2*n*times), ratio)
 	if ratio > maxCPU {
 		t.Errorf("the way through the relay costs %.2f of the generated code; the budget is %v", ratio, maxCPU)
 	}
+}
+
+// processTime is how long the process has used a core, in all its threads.
+func processTime(t *testing.T) time.Duration {
+	t.Helper()
+	var r unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &r); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }
 
 // maxIdleBytes is the budget of TestBudgetIdle, in bytes a connection.
