@@ -114,7 +114,7 @@ func newSystemAt(t *testing.T, host string, flags ...string) *system {
 func (s *system) startRelay() {
 	s.t.Helper()
 	s.relay = start(s.t, "relay", filepath.Join(s.bin, "relay"), slices.Concat([]string{
-		"--listen", s.address, "--admin-listen", s.admin, "--relay-id", "relay-1", "--shutdown-grace", "1s",
+		"--listen", s.address, "--insecure", "--admin-listen", s.admin, "--relay-id", "relay-1", "--shutdown-grace", "1s",
 	}, s.flags)...)
 	waitFor(s.t, "the relay answers", func() bool {
 		response, err := http.Get(s.url() + "api/state")

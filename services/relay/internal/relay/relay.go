@@ -235,7 +235,6 @@ func (r *Relay) shutdown() {
 	began := time.Now()
 	r.health.Shutdown()
 	r.registry.Stop()
-	r.sockets.close()
 	close(r.stopping)
 	for c := range r.registry.Connections() {
 		c.Close(holdfastv1.CloseReason_CLOSE_REASON_RELAY_SHUTDOWN, "the relay is shutting down")
@@ -247,8 +246,11 @@ func (r *Relay) shutdown() {
 	graceful := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		r.application.GracefulStop()
-		r.operators.GracefulStop()
+		var servers sync.WaitGroup
+		servers.Go(r.sockets.drain)
+		servers.Go(r.application.GracefulStop)
+		servers.Go(r.operators.GracefulStop)
+		servers.Wait()
 		r.clients.WaitSockets()
 		close(graceful)
 	})

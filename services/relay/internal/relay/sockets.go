@@ -9,18 +9,24 @@ import (
 // sockets serves clients over WebSocket, on a listener of its own: browsers speak HTTP/1 to it.
 type sockets struct {
 	server *http.Server
-	// cut ends the sockets that there are.
-	cut context.CancelFunc
+	// end ends the sockets that there are.
+	end context.CancelFunc
 }
 
 // newSockets returns the server. Every path is the clients'.
 func newSockets(handler http.Handler) *sockets {
-	ctx, cut := context.WithCancel(context.Background())
-	return &sockets{cut: cut, server: &http.Server{
+	ctx, end := context.WithCancel(context.Background())
+	return &sockets{end: end, server: &http.Server{
 		Handler: handler, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
 		BaseContext: func(net.Listener) context.Context { return ctx },
 	}}
 }
 
-// close takes nobody new. Those that are there go on.
-func (s *sockets) close() { _ = s.server.Close() }
+// drain takes nobody new, and waits for those who were about to become sockets. The sockets that there are go on.
+func (s *sockets) drain() { _ = s.server.Shutdown(context.Background()) } // cut ends it
+
+// cut ends everything at once.
+func (s *sockets) cut() {
+	s.end()
+	_ = s.server.Close()
+}
