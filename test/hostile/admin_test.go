@@ -13,12 +13,9 @@ import (
 	"google.golang.org/grpc/channelz/grpc_channelz_v1"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/protobuf/proto"
 
 	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
 )
-
-func unmarshal(b []byte, m proto.Message) error { return proto.Unmarshal(b, m) }
 
 // operate calls the admin listener with headers and returns what that ended with.
 func (a *arm) operate(headers ...string) error {

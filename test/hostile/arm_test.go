@@ -139,12 +139,19 @@ func text(s string) *holdfastv1.ConnectRequest {
 }
 
 // connect connects as a client with the headers and returns what that ended with.
-func (a *arm) connect(headers []string) error {
+func (a *arm) connect(headers []string) error { return a.beginWith(headers, hello("echo")) }
+
+// begin begins a stream as a client of good standing with messages, and returns what it ended with.
+func (a *arm) begin(messages ...proto.Message) error {
+	return a.beginWith(bearer(a.signer.good("rude")), messages...)
+}
+
+func (a *arm) beginWith(headers []string, messages ...proto.Message) error {
 	st, err := a.open(way{}, connectMethod, headers...)
 	if err != nil {
 		return err
 	}
-	st.message(hello("echo"))
+	st.message(messages...)
 	return st.end()
 }
 

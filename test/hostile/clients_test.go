@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
 
 	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
 )
@@ -45,22 +46,8 @@ func clientAttacks() []attack {
 		bytes("garbage", "Internal|UNEXPECTED_MESSAGE", "\xff\xff\xffgarbage"),
 		bytes("a length of 2^63", "Internal|UNEXPECTED_MESSAGE",
 			string(protowire.AppendVarint(protowire.AppendTag(nil, 4, protowire.BytesType), 1<<63))),
-		{"client: an unknown application", "UNKNOWN_APPLICATION", func(a *arm) error {
-			st, err := a.open(way{}, connectMethod, bearer(a.signer.good("rude"))...)
-			if err != nil {
-				return err
-			}
-			st.message(hello("nope"))
-			return st.end()
-		}},
-		{"client: an application of a megabyte", "UNKNOWN_APPLICATION", func(a *arm) error {
-			st, err := a.open(way{}, connectMethod, bearer(a.signer.good("rude"))...)
-			if err != nil {
-				return err
-			}
-			st.message(hello(strings.Repeat("x", 1<<20)))
-			return st.end()
-		}},
+		{"client: an unknown application", "UNKNOWN_APPLICATION", func(a *arm) error { return a.begin(hello("nope")) }},
+		{"client: an application of a megabyte", "UNKNOWN_APPLICATION", func(a *arm) error { return a.begin(hello(strings.Repeat("x", 1<<20))) }},
 		{"client: a batch of a quarter of a million empty messages", "Internal", func(a *arm) error {
 			st := a.hold(bearer(a.signer.good("rude")))
 			if err := st.send([]byte(strings.Repeat("\x22\x02\x0a\x00", 1<<18))); err != nil {
@@ -80,21 +67,8 @@ func clientAttacks() []attack {
 			}
 			return a.serves()
 		}},
-		{"client: an application with a line break", "UNKNOWN_APPLICATION", func(a *arm) error {
-			st, err := a.open(way{}, connectMethod, bearer(a.signer.good("rude"))...)
-			if err != nil {
-				return err
-			}
-			st.message(hello("echo\nlevel=ERROR"))
-			return st.end()
-		}},
-		{"client: silence", "HANDSHAKE_TIMEOUT", func(a *arm) error {
-			st, err := a.open(way{}, connectMethod, bearer(a.signer.good("rude"))...)
-			if err != nil {
-				return err
-			}
-			return st.end()
-		}},
+		{"client: an application with a line break", "UNKNOWN_APPLICATION", func(a *arm) error { return a.begin(hello("echo\nlevel=ERROR")) }},
+		{"client: silence", "HANDSHAKE_TIMEOUT", func(a *arm) error { return a.begin() }},
 		{"client: a flood of messages", "MESSAGE_RATE", func(a *arm) error {
 			st := a.hold(bearer(a.signer.good("rude")))
 			flood := make(chan struct{})
@@ -148,7 +122,7 @@ func (a *arm) seenAs(headers ...string) error {
 		return err
 	}
 	welcome := &holdfastv1.ConnectResponse{}
-	if err := unmarshal(m, welcome); err != nil {
+	if err := proto.Unmarshal(m, welcome); err != nil {
 		return err
 	}
 	return refusal("seen as " + welcome.GetWelcome().GetIngress())

@@ -6,14 +6,14 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
-	"net"
-	"net/netip"
 	"os"
 	"strings"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/holdfast/holdfast/pkg/settings"
 )
 
 // Security says how a server is spoken to, and what it is shown. The zero value is plaintext and nothing.
@@ -29,7 +29,7 @@ type Security struct {
 func (s Security) Options(addresses ...string) ([]grpc.DialOption, error) {
 	if !s.TLS && s.CA == "" && s.TokenFile != "" {
 		for _, address := range addresses {
-			if !isLoopback(address) {
+			if !settings.IsLoopback(address) {
 				return nil, fmt.Errorf("the token in %s would go to %s in the clear; speak TLS", s.TokenFile, address)
 			}
 		}
@@ -67,15 +67,6 @@ func (s Security) config() (*tls.Config, error) {
 		return nil, fmt.Errorf("the certificates to believe: %s has none in PEM", s.CA)
 	}
 	return config, nil
-}
-
-func isLoopback(address string) bool {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return false
-	}
-	ip, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
 // bearer is a token that is shown with each call.

@@ -49,7 +49,7 @@ type Service struct {
 	// until its client has taken what came before the end.
 	served map[*session]struct{}
 
-	// retained and waiting are what was held for them when they were last looked at, in bytes of the windows.
+	// retained and waiting are what was held for all connections when they were last looked at, in bytes of the windows.
 	retained, waiting atomic.Int64
 }
 

@@ -3,10 +3,10 @@ package config
 import (
 	"errors"
 	"fmt"
-	"net"
-	"net/netip"
 	"net/url"
 	"time"
+
+	"github.com/holdfast/holdfast/pkg/settings"
 )
 
 // Security says who may come in. The files are read again while the relay runs.
@@ -45,16 +45,16 @@ func (s *Security) check(listen, websocketListen, adminListen string) error {
 	}
 	if !s.Insecure {
 		for flag, address := range map[string]string{"listen": listen, "websocket-listen": websocketListen} {
-			if address != "" && s.TLSCert == "" && !isLoopback(address) {
+			if address != "" && s.TLSCert == "" && !settings.IsLoopback(address) {
 				errs = append(errs, fmt.Errorf("--%s=%q is not loopback and has no TLS: give --tls-cert and --tls-key, or --insecure "+
 					"when the network in between is your own", flag, address))
 			}
 		}
-		if s.TLSCert != "" && s.ServerCA == "" && !isLoopback(listen) {
+		if s.TLSCert != "" && s.ServerCA == "" && !settings.IsLoopback(listen) {
 			errs = append(errs, fmt.Errorf("--listen=%q is not loopback, and anybody may attach as an app server there: give --server-ca, "+
 				"or --insecure when others cannot reach it", listen))
 		}
-		if (s.AdminTLSCert == "" || s.AdminTokenFile == "") && !isLoopback(adminListen) {
+		if (s.AdminTLSCert == "" || s.AdminTokenFile == "") && !settings.IsLoopback(adminListen) {
 			errs = append(errs, fmt.Errorf("--admin-listen=%q is not loopback: give --admin-tls-cert, --admin-tls-key and "+
 				"--admin-token-file, or --insecure when nobody else reaches it", adminListen))
 		}
@@ -85,14 +85,4 @@ func pair(certFlag, cert, keyFlag, key string) error {
 		return fmt.Errorf("--%s=%q and --%s=%q: give both or neither", certFlag, cert, keyFlag, key)
 	}
 	return nil
-}
-
-// isLoopback reports whether only this machine reaches the address. A name other than localhost counts as reached by others.
-func isLoopback(address string) bool {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return false
-	}
-	ip, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && ip.IsLoopback()
 }
