@@ -29,6 +29,8 @@ type end struct {
 	// epoch and path are the placement in force for what this end sends.
 	epoch Epoch
 	path  Path
+	// welcomed: the client has taken its Welcome, so that it shows no older token any more. Said in every receipt.
+	welcomed bool
 	// control holds the handshake frames to send, in order; at most one for each path.
 	control []controlFrame
 }
@@ -57,7 +59,7 @@ func (e *end) Next(path Path) (Frame, bool) {
 		return Frame{}, false
 	}
 	if e.Inbox.confirm {
-		return Frame{Kind: Receipt, Epoch: e.epoch, Consumed: e.Inbox.receipt()}, true
+		return e.receipt(), true
 	}
 	if seq, m, ok := e.Outbox.Next(); ok {
 		f := Frame{Kind: Data, Epoch: e.epoch, Seq: seq, Message: m}
@@ -67,9 +69,13 @@ func (e *end) Next(path Path) (Frame, bool) {
 		return f, true
 	}
 	if e.Inbox.Owes() {
-		return Frame{Kind: Receipt, Epoch: e.epoch, Consumed: e.Inbox.receipt()}, true
+		return e.receipt(), true
 	}
 	return Frame{}, false
+}
+
+func (e *end) receipt() Frame {
+	return Frame{Kind: Receipt, Epoch: e.epoch, Consumed: e.Inbox.receipt(), Welcomed: e.welcomed}
 }
 
 // Ready reports whether there is something to send via the path that should not wait. A receipt alone may
@@ -104,6 +110,7 @@ func (e *end) replay(received uint64) error {
 	}
 	e.Outbox.Resume()
 	e.Inbox.repeat()
+	e.Inbox.confirm = e.Inbox.confirm || e.welcomed // that may be lost as well
 	return nil
 }
 

@@ -73,7 +73,7 @@ func (e *end) encodeControl(b []byte, path Path) []byte {
 func (e *end) encode(b []byte) []byte {
 	b = append(b, byte(e.epoch))
 	o := &e.Outbox
-	b = append(b, byte(o.acked), byte(o.sent), byte(o.pushed), byte(o.ended), bits(o.paused))
+	b = append(b, byte(o.acked), byte(o.sent), byte(o.top), byte(o.pushed), byte(o.ended), bits(o.paused))
 	b = encodeMessages(b, o.retained.items[o.retained.head:])
 	in := &e.Inbox
 	b = append(b, byte(in.received), byte(in.taken), byte(in.consumed), byte(in.reported),
@@ -122,17 +122,17 @@ func TestFingerprintKnowsEveryField(t *testing.T) {
 		typ    reflect.Type
 		fields []string
 	}{
-		{reflect.TypeFor[Initiator](), []string{"end", "state", "confirmed", "previous", "inEpoch", "inPath"}},
-		{reflect.TypeFor[Responder](), []string{"end", "state", "target", "nextEpoch"}},
-		{reflect.TypeFor[end](), []string{"Outbox", "Inbox", "epoch", "path", "control"}},
-		{reflect.TypeFor[Outbox](), []string{"retained", "acked", "sent", "pushed", "bytes", "window", "paused", "Freed", "ended"}}, // Freed is nil in all worlds
+		{reflect.TypeFor[Initiator](), []string{"end", "state", "confirmed", "token", "refusal", "previous", "inEpoch", "inPath"}},
+		{reflect.TypeFor[Responder](), []string{"end", "state", "target", "nextEpoch", "welcomed", "replies"}},
+		{reflect.TypeFor[end](), []string{"Outbox", "Inbox", "epoch", "path", "welcomed", "control"}},
+		{reflect.TypeFor[Outbox](), []string{"retained", "acked", "sent", "top", "pushed", "base", "baseBytes", "bytes", "window", "paused", "Freed", "ended"}}, // Freed is nil in all worlds
 		{reflect.TypeFor[Inbox](), []string{
 			"ready", "buffer", "received", "buffered", "taken", "consumed", "reported",
-			"takenBytes", "consumedBytes", "outstanding", "window", "halfClosed", "closed", "confirm",
+			"takenBytes", "consumedBytes", "outstanding", "window", "halfClosed", "closed", "given", "base", "numbered", "confirm",
 		}},
 		{reflect.TypeFor[queue](), []string{"items", "head"}},
 		{reflect.TypeFor[controlFrame](), []string{"path", "frame"}},
-		{reflect.TypeFor[Frame](), []string{"Message", "Epoch", "Seq", "Consumed", "Received", "Kind"}},
+		{reflect.TypeFor[Frame](), []string{"Message", "Epoch", "Seq", "Consumed", "Received", "Generation", "Window", "Outstanding", "Kind", "Ended", "Refusal", "Welcomed"}},
 		{reflect.TypeFor[Message](), []string{"Payload", "Reason", "Kind"}},
 	} {
 		var got []string

@@ -16,6 +16,9 @@ const FirstEpoch Epoch = 1<<32 | 1
 // NextMove returns the epoch of the next move within the same generation.
 func (e Epoch) NextMove() Epoch { return e + 1 }
 
+// FirstOf returns the first epoch of the generation.
+func FirstOf(generation uint32) Epoch { return Epoch(generation)<<32 | 1 }
+
 // Generation returns the client generation.
 func (e Epoch) Generation() uint32 { return uint32(e >> 32) }
 
@@ -90,10 +93,19 @@ const (
 	Ack
 	// Resume begins a resume (step R1). MigrateWithAck via the same path answers it (step R2).
 	Resume
+	// Adopt begins a resume for a client that has come anew. MigrateWithAck or Refuse via the same path answers it.
+	Adopt
+	// Refuse answers an Adopt that changes nothing, and tells a relay's end that another one has taken the connection.
+	Refuse
+	// Hello is a client's first word on a link by which it resumes.
+	Hello
+	// Welcome answers a Hello.
+	Welcome
 )
 
 var frameKindNames = [...]string{
 	Open: "Open", Data: "Data", Receipt: "Receipt", Migrate: "Migrate", MigrateWithAck: "MigrateWithAck", Ack: "Ack", Resume: "Resume",
+	Adopt: "Adopt", Refuse: "Refuse", Hello: "Hello", Welcome: "Welcome",
 }
 
 // String returns the kind's name.
@@ -106,14 +118,45 @@ type Frame struct {
 	Epoch   Epoch
 	// Seq is the number of the message of a Data frame.
 	Seq uint64
-	// Consumed is what a receipt says: all messages through it were consumed. On a Data frame it is a
-	// receipt that rides along, when not 0.
+	// Consumed is what a receipt says: all messages through it were consumed. On a Data frame, an Adopt, its answer, a Hello
+	// and a Welcome it is a receipt that rides along, when not 0.
 	Consumed uint64
-	// Received is what a Resume, and the MigrateWithAck that answers one, say: all messages through it were
-	// received, and what follows is to be replayed.
+	// Received is what a Resume, an Adopt, a Hello and their answers say: all messages through it were received, and what
+	// follows is to be replayed.
 	Received uint64
-	Kind     FrameKind
+	// Generation is that of the token with which an Adopt was asked for, and in a Refuse the newest that its sender knows.
+	Generation uint32
+	// Window is, in the answer to an Adopt, the connection's, and Outstanding what counts against it of the messages through
+	// Received; both in bytes.
+	Window, Outstanding uint32
+	Kind                FrameKind
+	// Ended is, in the answer to an Adopt, the kind of the message that ended the direction of Received, or 0.
+	Ended MessageKind
+	// Refusal is why a Refuse was sent.
+	Refusal Refusal
+	// Welcomed is set on every Receipt of a relay whose client has taken its Welcome.
+	Welcomed bool
 }
+
+// Refusal says why a relay's end is not to have the connection.
+type Refusal uint8
+
+// The refusals.
+const (
+	// Outrun: the generation is not above the newest one; the next above that is to be had.
+	Outrun Refusal = iota + 1
+	// Replayed: a client with a newer token has taken the connection up.
+	Replayed
+	// Impossible: the client says that it received what was never sent, or less than it has acknowledged.
+	Impossible
+	// TakenOver: another end has adopted the connection.
+	TakenOver
+)
+
+var refusalNames = [...]string{Outrun: "Outrun", Replayed: "Replayed", Impossible: "Impossible", TakenOver: "TakenOver"}
+
+// String returns the refusal's name.
+func (r Refusal) String() string { return nameOf(refusalNames[:], int(r), "Refusal") }
 
 func nameOf(names []string, i int, typ string) string {
 	if i > 0 && i < len(names) {

@@ -19,8 +19,19 @@ type Inbox struct {
 	window                                 int
 	// halfClosed and closed are the numbers of the HalfClose and the Close, or 0.
 	halfClosed, closed uint64
+	// given holds the costs of the messages (max(consumed, base), taken] when numbered: their consumer says by number what it has
+	// consumed. Messages through base were received before this inbox took the direction over, and count nothing here.
+	given    []uint32
+	base     uint64
+	numbered bool
 	// confirm asks for a receipt even when there is nothing new to say.
 	confirm bool
+}
+
+// takeOver begins where the consumer has received all through received from somebody else, and consumed all through consumed.
+func (in *Inbox) takeOver(received, consumed uint64) {
+	in.received, in.taken, in.base = received, received, received
+	in.consumed, in.reported = consumed, consumed
 }
 
 // accept takes a message of the placement in force. It reports false for a duplicate.
@@ -134,6 +145,9 @@ func (in *Inbox) Take() (Message, bool) {
 	m := in.ready.pop()
 	in.taken++
 	in.takenBytes += m.Cost()
+	if in.numbered {
+		in.given = append(in.given, uint32(m.Cost()))
+	}
 	return m, true
 }
 
@@ -142,7 +156,32 @@ func (in *Inbox) Take() (Message, bool) {
 func (in *Inbox) Consume() bool {
 	in.consumed = in.taken
 	in.consumedBytes += in.takenBytes
-	in.takenBytes = 0
+	in.takenBytes, in.given = 0, in.given[:0]
+	return in.due()
+}
+
+// ConsumeThrough says that the owner is done with all messages through the number, and reports what Consume does. A number that is
+// old changes nothing; one that Take has not given out is an error.
+func (in *Inbox) ConsumeThrough(seq uint64) (due bool, err error) {
+	if seq > in.taken {
+		return false, breach(RuleReceipt, "receipt through %d, but only %d were given out", seq, in.taken)
+	}
+	if seq <= in.consumed {
+		return in.due(), nil
+	}
+	if counted := max(in.consumed, in.base); seq > counted {
+		n := int(seq - counted)
+		for _, cost := range in.given[:n] {
+			in.takenBytes -= int(cost)
+			in.consumedBytes += int(cost)
+		}
+		in.given = append(in.given[:0], in.given[n:]...)
+	}
+	in.consumed = seq
+	return in.due(), nil
+}
+
+func (in *Inbox) due() bool {
 	closeUnsaid := in.closed != 0 && in.consumed == in.closed && in.reported < in.consumed
 	return in.consumedBytes*2 >= in.window || closeUnsaid
 }
@@ -169,6 +208,9 @@ func (in *Inbox) Next() (Message, bool) {
 	return in.ready.at(0), true
 }
 
+// Taken returns the number of the last message that Take gave out.
+func (in *Inbox) Taken() uint64 { return in.taken }
+
 // Received returns the number of the last message received in order.
 func (in *Inbox) Received() uint64 { return in.received }
 
@@ -180,6 +222,17 @@ func (in *Inbox) Held() int { return len(in.buffer) }
 
 // Bytes returns the cost of what was received and not yet covered by a receipt, in bytes.
 func (in *Inbox) Bytes() int { return in.outstanding }
+
+// ended returns the kind of the message that ended the direction, of those that were received, or 0.
+func (in *Inbox) ended() MessageKind {
+	switch {
+	case in.closed != 0:
+		return Close
+	case in.halfClosed != 0:
+		return HalfClose
+	}
+	return 0
+}
 
 // Closed reports whether the peer's Close has arrived.
 func (in *Inbox) Closed() bool { return in.closed != 0 }

@@ -3,7 +3,7 @@ package ordering
 // InitiatorState is where the relay's end of a logical connection stands.
 type InitiatorState uint8
 
-// The states of an Initiator and what ends each. Park and Resume are legal in all of them.
+// The states of an Initiator and what ends each. Park and Resume are legal in all of them but Dismissed.
 const (
 	// Opening: Open was sent; the first frame of the responder ends it.
 	Opening InitiatorState = iota + 1
@@ -21,11 +21,15 @@ const (
 	// Reopening: the path was lost before the responder was heard, and Open was sent via another. A responder that
 	// knows the connection answers with MigrateWithAck, one that did not with a receipt.
 	Reopening
+	// Adopting: Adopt was sent via the target for a client that has come anew; MigrateWithAck via the target ends it, or Refuse.
+	Adopting
+	// Dismissed: the responder does not let this end have the connection, or no more; its owner lets go of it.
+	Dismissed
 )
 
 var initiatorStateNames = [...]string{
 	Opening: "Opening", Settled: "Settled", Migrating: "Migrating", Confirming: "Confirming",
-	Parked: "Parked", Resuming: "Resuming", Reopening: "Reopening",
+	Parked: "Parked", Resuming: "Resuming", Reopening: "Reopening", Adopting: "Adopting", Dismissed: "Dismissed",
 }
 
 // String returns the state's name.
@@ -39,6 +43,10 @@ type Initiator struct {
 	state InitiatorState
 	// confirmed: the responder was heard.
 	confirmed bool
+	// token is the generation of the token with which the connection is adopted, 0 when it was opened here.
+	token uint32
+	// refusal is set in state Dismissed.
+	refusal Refusal
 	// previous is the path that a handoff moves away from; 0 when no handoff is open.
 	previous Path
 	// inEpoch and inPath are the placement from which messages are taken. They lag behind epoch and path
@@ -56,6 +64,46 @@ func NewInitiator(path Path, window int) *Initiator {
 	i.sendControl(path, Frame{Kind: Open, Epoch: FirstEpoch})
 	return i
 }
+
+// NewAdopter returns the relay's end of a connection of which this relay knows nothing, or an older generation, for a client that
+// shows a token of the generation and says that it has received all messages through received, and consumed all through consumed.
+// Adopt is to be sent via the path, for the generation after newest, which is the newest that the relay knows. The connection
+// is adopted once the state is Settled.
+func NewAdopter(path Path, window int, token, newest uint32, received, consumed uint64) *Initiator {
+	i := &Initiator{token: token}
+	i.epoch = FirstOf(max(token, newest))
+	i.Outbox.window, i.Inbox.window = window, window
+	i.Inbox.takeOver(received, consumed)
+	i.Number()
+	i.adopt(path, i.epoch.Generation()+1)
+	return i
+}
+
+// adopt asks for the connection, with a generation that this end has not asked for yet: a generation belongs to one end.
+func (i *Initiator) adopt(path Path, generation uint32) {
+	i.epoch = FirstOf(generation)
+	i.state, i.path, i.inEpoch, i.inPath = Adopting, path, i.epoch, path
+	i.Outbox.Pause()
+	i.sendControl(path, Frame{
+		Kind: Adopt, Epoch: i.epoch, Generation: i.token, Received: i.Inbox.received, Consumed: i.Inbox.consumed,
+	})
+}
+
+// Number says that the client is a resumable one: it numbers what it sends, and says by number what it has consumed.
+func (i *Initiator) Number() { i.Inbox.numbered = true }
+
+// Welcome says that the client has taken its Welcome. The responder is told, and refuses older tokens from then on.
+func (i *Initiator) Welcome() {
+	if !i.welcomed {
+		i.welcomed, i.Inbox.confirm = true, true
+	}
+}
+
+// Welcomed reports whether the client has taken its Welcome.
+func (i *Initiator) Welcomed() bool { return i.welcomed }
+
+// Refusal returns why the state is Dismissed, or 0.
+func (i *Initiator) Refusal() Refusal { return i.refusal }
 
 // State returns the state.
 func (i *Initiator) State() InitiatorState { return i.state }
@@ -89,12 +137,16 @@ func (i *Initiator) Park() {
 }
 
 // Resume takes up the connection via the target (step R1). It is legal in any state, and takes the place of whatever
-// move is open. It returns ErrNotMovable when there is no target.
+// move is open. It returns ErrNotMovable when there is no target, or in state Dismissed.
 func (i *Initiator) Resume(target Path) error {
-	if target == 0 {
+	if target == 0 || i.state == Dismissed {
 		return ErrNotMovable
 	}
 	i.Park()
+	if i.token > 0 && !i.confirmed {
+		i.adopt(target, i.epoch.Generation()+1)
+		return nil
+	}
 	i.epoch = i.epoch.NextMove()
 	i.path, i.inEpoch, i.inPath = target, i.epoch, target
 	if !i.confirmed {
@@ -112,7 +164,7 @@ func (i *Initiator) Receive(path Path, f Frame) (Verdict, error) {
 	if f.Epoch > i.epoch {
 		return 0, breach(RuleEpoch, "%v of epoch %v, but the newest epoch is %v", f.Kind, f.Epoch, i.epoch)
 	}
-	if err := i.checkReceipt(f); err != nil {
+	if err := i.checkReceipt(f); err != nil && i.state != Adopting { // there it says where to begin
 		return 0, err
 	}
 	switch f.Kind {
@@ -120,6 +172,8 @@ func (i *Initiator) Receive(path Path, f Frame) (Verdict, error) {
 		return i.receiveMessage(path, f)
 	case MigrateWithAck:
 		return i.receiveMigrateWithAck(path, f)
+	case Refuse:
+		return i.receiveRefuse(path, f)
 	default:
 		return 0, breach(RuleOrder, "%v is not for the relay to receive", f.Kind)
 	}
@@ -133,7 +187,7 @@ func (i *Initiator) receiveMessage(path Path, f Frame) (Verdict, error) {
 		return 0, breach(RuleOrder, "message %d of epoch %v came before MigrateWithAck", f.Seq, f.Epoch)
 	case path != i.inPath || f.Epoch > i.inEpoch:
 		return i.drop(f, WrongPath)
-	case i.state == Resuming || i.state == Reopening:
+	case i.state == Resuming || i.state == Reopening || i.state == Adopting:
 		return i.receiveFirst(f)
 	}
 	verdict, err := i.take(f, i.Inbox.accept)
@@ -176,8 +230,38 @@ func (i *Initiator) receiveMigrateWithAck(path Path, f Frame) (Verdict, error) {
 		}
 		i.settle()
 		return Taken, nil
+	case i.state == Adopting && path == i.path:
+		if f.Consumed > f.Received {
+			return 0, breach(RuleReceipt, "receipt through %d, but only %d were received", f.Consumed, f.Received)
+		}
+		if f.Window > 0 {
+			i.Outbox.window, i.Inbox.window = int(f.Window), int(f.Window)
+		}
+		i.Outbox.takeOver(f.Consumed, f.Received, int(f.Outstanding), f.Ended)
+		i.Outbox.Resume()
+		i.settle()
+		return Taken, nil
 	}
 	return 0, breach(RuleOrder, "MigrateWithAck in state %v, or by the wrong path", i.state)
+}
+
+// receiveRefuse takes the word that the connection is not to be had: with this generation, not at all, or no more.
+func (i *Initiator) receiveRefuse(path Path, f Frame) (Verdict, error) {
+	switch {
+	case f.Epoch.Generation() < i.epoch.Generation():
+		return StaleEpoch, nil
+	case f.Refusal == TakenOver && f.Generation > i.epoch.Generation(): // whatever goes on here
+	case i.state == Parked:
+		return WrongPath, nil
+	case i.state != Adopting || path != i.path:
+		return 0, breach(RuleOrder, "Refuse (%v) in state %v, or by the wrong path", f.Refusal, i.state)
+	case f.Refusal == Outrun && f.Generation >= i.epoch.Generation():
+		i.adopt(path, f.Generation+1)
+		return Taken, nil
+	}
+	i.Park()
+	i.state, i.refusal = Dismissed, f.Refusal
+	return Taken, nil
 }
 
 func (i *Initiator) settle() { i.state, i.previous, i.confirmed = Settled, 0, true }

@@ -14,8 +14,9 @@ func TestNames(t *testing.T) {
 		"Verdict":        {func(i int) fmt.Stringer { return Verdict(i) }, int(WrongPath)},
 		"Rule":           {func(i int) fmt.Stringer { return Rule(i) }, int(RuleRewind)},
 		"MessageKind":    {func(i int) fmt.Stringer { return MessageKind(i) }, int(Close)},
-		"FrameKind":      {func(i int) fmt.Stringer { return FrameKind(i) }, int(Resume)},
-		"InitiatorState": {func(i int) fmt.Stringer { return InitiatorState(i) }, int(Reopening)},
+		"FrameKind":      {func(i int) fmt.Stringer { return FrameKind(i) }, int(Welcome)},
+		"InitiatorState": {func(i int) fmt.Stringer { return InitiatorState(i) }, int(Dismissed)},
+		"Refusal":        {func(i int) fmt.Stringer { return Refusal(i) }, int(TakenOver)},
 		"ResponderState": {func(i int) fmt.Stringer { return ResponderState(i) }, int(Paused)},
 	} {
 		seen := make(map[string]bool)

@@ -3,15 +3,19 @@ package ordering
 // Outbox is the sending half of one direction: it numbers messages from 1 and keeps each until it is
 // acknowledged. While it is paused it gives out nothing: the paused outgoing traffic of a handoff.
 type Outbox struct {
-	// retained holds the messages (acked, pushed].
+	// retained holds the messages (max(acked, base), pushed].
 	retained queue
 	// acked is the last message that the peer consumed; acked <= sent <= pushed.
 	acked uint64
-	// sent is the last message that was given out, since the last rewind.
-	sent uint64
+	// sent is the last message that was given out, since the last rewind; top the last that ever was.
+	sent, top uint64
 	// pushed is the last message that was accepted.
 	pushed uint64
-	// bytes is the cost of all retained messages; it passes window by what a lone message costs, never else.
+	// base is the last message that was sent before this outbox took the direction over, 0 when it had it from the start:
+	// whoever sent it retains it. baseBytes is the cost of (acked, base], all of which is counted until base is acknowledged.
+	base      uint64
+	baseBytes int
+	// bytes is the cost of all retained messages and baseBytes; it passes window by what a lone message costs, never else.
 	bytes  int
 	window int
 	paused bool
@@ -41,6 +45,28 @@ func (o *Outbox) Push(m Message) (uint64, error) {
 	return o.pushed, nil
 }
 
+// PushNumbered accepts a message that its sender has numbered. It reports false for one that was pushed before; a number
+// beyond the next is an error.
+func (o *Outbox) PushNumbered(seq uint64, m Message) (fresh bool, err error) {
+	if seq <= o.pushed {
+		return false, nil
+	}
+	if seq > o.pushed+1 {
+		return false, breach(RuleGap, "message %d came after message %d", seq, o.pushed)
+	}
+	_, err = o.Push(m)
+	return err == nil, err
+}
+
+// takeOver begins where another process has sent all through base, of which the peer has consumed all through acked; what lies
+// between counts outstanding bytes. Ended is the kind of the message that ended the direction, or 0.
+func (o *Outbox) takeOver(acked, base uint64, outstanding int, ended MessageKind) {
+	o.acked, o.base, o.sent, o.top, o.pushed, o.ended = acked, base, base, base, base, ended
+	if acked < base {
+		o.bytes, o.baseBytes = outstanding, outstanding
+	}
+}
+
 // HasRoom reports whether the window has room for the message now.
 func (o *Outbox) HasRoom(m Message) bool {
 	return o.acked == o.pushed || o.bytes+m.Cost() <= o.window
@@ -51,6 +77,12 @@ func (o *Outbox) HasRoom(m Message) bool {
 func (o *Outbox) Acknowledge(consumed uint64) error {
 	if consumed > o.sent {
 		return breach(RuleReceipt, "receipt through %d, but only %d were sent", consumed, o.sent)
+	}
+	if o.acked < o.base && o.acked < consumed {
+		if o.acked = min(consumed, o.base); o.acked == o.base {
+			o.bytes -= o.baseBytes
+			o.baseBytes = 0
+		}
 	}
 	for o.acked < consumed {
 		m := o.retained.pop()
@@ -66,10 +98,17 @@ func (o *Outbox) Acknowledge(consumed uint64) error {
 // Rewind has Next go on after the message received, as the peer has got no more. It frees nothing: what was received
 // may still be lost with the peer's end, and only a receipt says that it was consumed.
 func (o *Outbox) Rewind(received uint64) error {
-	if received < o.acked || received > o.sent {
-		return breach(RuleRewind, "a resume after message %d, but %d were acknowledged and %d sent", received, o.acked, o.sent)
+	if err := o.canRewind(received); err != nil {
+		return err
 	}
 	o.sent = received
+	return nil
+}
+
+func (o *Outbox) canRewind(received uint64) error {
+	if least := max(o.acked, o.base); received < least || received > o.top {
+		return breach(RuleRewind, "a resume after message %d, but %d were acknowledged and %d sent", received, least, o.top)
+	}
 	return nil
 }
 
@@ -87,8 +126,9 @@ func (o *Outbox) Next() (uint64, Message, bool) {
 	if !o.Ready() {
 		return 0, Message{}, false
 	}
-	m := o.retained.at(int(o.sent - o.acked))
+	m := o.retained.at(int(o.sent - max(o.acked, o.base)))
 	o.sent++
+	o.top = max(o.top, o.sent)
 	return o.sent, m, true
 }
 

@@ -26,13 +26,17 @@ type Responder struct {
 	// target and nextEpoch are the placement to come; 0 unless the state is Paused.
 	target    Path
 	nextEpoch Epoch
+	// welcomed is the newest generation whose client has taken its Welcome: an older token is a replayed one.
+	welcomed uint32
+	// replies are frames for relay's ends that do not have the connection, until Reply gives them out.
+	replies []controlFrame
 }
 
 // NewResponder returns the app server's end for an Open frame that came by the path. The window is in
 // bytes and counts for each direction.
 func NewResponder(path Path, open Frame, window int) *Responder {
 	r := &Responder{state: Running}
-	r.epoch, r.path = open.Epoch, path
+	r.epoch, r.path, r.welcomed = open.Epoch, path, open.Epoch.Generation()
 	r.Outbox.window, r.Inbox.window = window, window
 	r.Inbox.confirm = true
 	return r
@@ -49,6 +53,9 @@ func (r *Responder) Uses(path Path) bool { return path != 0 && (path == r.path |
 
 // Receive takes a frame that came by the path. A ProtocolError means that the peer broke a rule.
 func (r *Responder) Receive(path Path, f Frame) (Verdict, error) {
+	if f.Kind == Adopt { // what is wrong with one is no reason to end the connection
+		return r.receiveAdopt(path, f), nil
+	}
 	if err := r.checkReceipt(f); err != nil {
 		return 0, err
 	}
@@ -67,6 +74,9 @@ func (r *Responder) Receive(path Path, f Frame) (Verdict, error) {
 }
 
 func (r *Responder) receiveMessage(path Path, f Frame) (Verdict, error) {
+	if f.Welcomed && f.Epoch.Generation() == r.epoch.Generation() { // true by whatever path
+		r.welcomed = r.epoch.Generation()
+	}
 	switch {
 	case f.Epoch < r.epoch:
 		return r.drop(f, StaleEpoch)
@@ -83,7 +93,9 @@ func (r *Responder) receiveMessage(path Path, f Frame) (Verdict, error) {
 func (r *Responder) receiveMigrate(path Path, f Frame) (Verdict, error) {
 	switch {
 	case f.Epoch <= max(r.epoch, r.nextEpoch):
-		return StaleEpoch, nil
+		return r.stale(path, f), nil
+	case f.Epoch.Generation() != r.epoch.Generation():
+		return 0, r.newGeneration(f)
 	case r.state != Running:
 		return 0, breach(RuleOrder, "Migrate in state %v", r.state)
 	case path == r.path:
@@ -98,17 +110,83 @@ func (r *Responder) receiveMigrate(path Path, f Frame) (Verdict, error) {
 // receiveResume takes up the connection on the path, whatever became of the others (step R2).
 func (r *Responder) receiveResume(path Path, f Frame) (Verdict, error) {
 	if f.Epoch <= max(r.epoch, r.nextEpoch) {
-		return StaleEpoch, nil
+		return r.stale(path, f), nil
+	}
+	if f.Epoch.Generation() != r.epoch.Generation() {
+		return 0, r.newGeneration(f)
 	}
 	if err := r.replay(f.Received); err != nil {
 		return 0, err
 	}
-	r.Inbox.discard()
-	r.control = nil
-	r.epoch, r.path = f.Epoch, path
-	r.state, r.target, r.nextEpoch = Running, 0, 0
+	r.takeUp(path, f.Epoch)
 	r.sendControl(path, Frame{Kind: MigrateWithAck, Epoch: f.Epoch, Received: r.Inbox.received})
 	return Taken, nil
+}
+
+// takeUp places the connection on the path and fences every other; what they had brought too early is replayed.
+func (r *Responder) takeUp(path Path, epoch Epoch) {
+	r.Inbox.discard()
+	r.control = nil
+	r.epoch, r.path = epoch, path
+	r.state, r.target, r.nextEpoch = Running, 0, 0
+}
+
+func (r *Responder) newGeneration(f Frame) error {
+	return breach(RuleEpoch, "%v of epoch %v, but only an Adopt raises the generation %d", f.Kind, f.Epoch, r.epoch.Generation())
+}
+
+// receiveAdopt takes up the connection on the path for a client that has come anew, maybe by another relay (section 7 of the
+// design). One that is not to be had is refused and changes nothing: who asks for it may not be its owner.
+func (r *Responder) receiveAdopt(path Path, f Frame) Verdict {
+	newest := r.epoch.Generation()
+	switch {
+	case f.Generation < r.welcomed:
+		return r.refuse(path, f, Replayed)
+	case f.Epoch.Generation() <= newest:
+		return r.refuse(path, f, Outrun)
+	case f.Consumed > f.Received || r.Outbox.canRewind(f.Received) != nil:
+		return r.refuse(path, f, Impossible)
+	}
+	r.reply(r.path, r.epoch, f.Epoch.Generation(), TakenOver)
+	_ = r.replay(f.Received) // it can
+	_ = r.Outbox.Acknowledge(f.Consumed)
+	r.takeUp(path, f.Epoch)
+	answer := Frame{Kind: MigrateWithAck, Epoch: f.Epoch, Received: r.Inbox.received, Ended: r.Inbox.ended()}
+	answer.Consumed = r.Inbox.receipt()
+	answer.Window, answer.Outstanding = uint32(r.Inbox.window), uint32(r.Inbox.outstanding)
+	r.sendControl(path, answer)
+	return Taken
+}
+
+func (r *Responder) refuse(path Path, f Frame, why Refusal) Verdict {
+	r.reply(path, f.Epoch, r.epoch.Generation(), why)
+	return Taken
+}
+
+// stale tells a relay's end that tries to move what it has lost to another.
+func (r *Responder) stale(path Path, f Frame) Verdict {
+	if f.Epoch.Generation() < r.epoch.Generation() {
+		r.reply(path, f.Epoch, r.epoch.Generation(), TakenOver)
+	}
+	return StaleEpoch
+}
+
+func (r *Responder) reply(path Path, to Epoch, newest uint32, why Refusal) {
+	r.replies = append(r.replies, controlFrame{path, Frame{Kind: Refuse, Epoch: to, Generation: newest, Refusal: why}})
+}
+
+// Reply gives out the next frame that a Receive left to be sent at once via the path, which may be one that does not carry the
+// connection, or that is gone: then it is dropped.
+func (r *Responder) Reply() (Path, Frame, bool) {
+	if len(r.replies) == 0 {
+		return 0, Frame{}, false
+	}
+	c := r.replies[0]
+	r.replies = r.replies[1:]
+	if len(r.replies) == 0 {
+		r.replies = nil
+	}
+	return c.path, c.frame, true
 }
 
 func (r *Responder) receiveAck(path Path, f Frame) (Verdict, error) {

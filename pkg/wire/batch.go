@@ -39,6 +39,7 @@ const (
 
 	tagConsumed = 1<<3 | byte(protowire.VarintType)
 	tagPaused   = 2<<3 | byte(protowire.VarintType)
+	tagWelcomed = 3<<3 | byte(protowire.VarintType)
 )
 
 // Batch gathers frames for one message of a stream: an AttachRequest or an AttachResponse, which differ in their handshake
@@ -77,9 +78,9 @@ func (b *Batch) Bytes() int { return len(b.encoded) }
 type Extra struct {
 	// PausedMicros goes into a receipt.
 	PausedMicros uint64
-	// ClientIngress, ClientAddress and ClientSubject go into an Open.
+	// ClientIngress, ClientAddress and ClientSubject go into an Open, and the first two into an Adopt.
 	ClientIngress, ClientAddress, ClientSubject string
-	// Traceparent goes into a Migrate or Resume.
+	// Traceparent goes into a Migrate, Resume or Adopt.
 	Traceparent string
 }
 
@@ -129,12 +130,18 @@ func (b *Batch) addReceipt(id uint64, f ordering.Frame, pausedMicros uint64) {
 	if pausedMicros > 0 {
 		size += 1 + protowire.SizeVarint(pausedMicros)
 	}
+	if f.Welcomed {
+		size += 2
+	}
 	e := b.appendHead(id, f.Epoch, tagReceipt, size)
 	if f.Consumed > 0 {
 		e = protowire.AppendVarint(append(e, tagConsumed), f.Consumed)
 	}
 	if pausedMicros > 0 {
 		e = protowire.AppendVarint(append(e, tagPaused), pausedMicros)
+	}
+	if f.Welcomed {
+		e = append(e, tagWelcomed, 1)
 	}
 	b.encoded = e
 }
@@ -202,8 +209,19 @@ func rareFrame(id uint64, f ordering.Frame, x Extra) *holdfastv1.Frame {
 		out.Body = &holdfastv1.Frame_Migrate{Migrate: &holdfastv1.MigrateConnectionMessage{
 			Mode: holdfastv1.MigrateMode_MIGRATE_MODE_RESUME, ReceivedSeq: f.Received, Traceparent: x.Traceparent,
 		}}
+	case ordering.Adopt:
+		out.Body = &holdfastv1.Frame_Migrate{Migrate: &holdfastv1.MigrateConnectionMessage{
+			Mode: holdfastv1.MigrateMode_MIGRATE_MODE_CLIENT, ReceivedSeq: f.Received, ConsumedSeq: f.Consumed,
+			TokenGeneration: f.Generation, Traceparent: x.Traceparent,
+			ClientIngress: strings.ToValidUTF8(x.ClientIngress, "?"), ClientAddress: strings.ToValidUTF8(x.ClientAddress, "?"),
+		}}
 	case ordering.MigrateWithAck:
-		out.Body = &holdfastv1.Frame_MigrateWithAck{MigrateWithAck: &holdfastv1.MigrateConnectionWithAckMessage{ReceivedSeq: f.Received}}
+		out.Body = &holdfastv1.Frame_MigrateWithAck{MigrateWithAck: &holdfastv1.MigrateConnectionWithAckMessage{
+			ReceivedSeq: f.Received, ConsumedSeq: f.Consumed, WindowBytes: f.Window, OutstandingBytes: f.Outstanding,
+			HalfClosed: f.Ended == ordering.HalfClose, Closed: f.Ended == ordering.Close,
+		}}
+	case ordering.Refuse:
+		return Refuse(id, f)
 	case ordering.Ack:
 		out.Body = &holdfastv1.Frame_Ack{Ack: &holdfastv1.AckMessage{}}
 	default: // a Data frame of a message that ends its direction

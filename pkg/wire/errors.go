@@ -40,6 +40,12 @@ var errorCodes = map[holdfastv1.ErrorReason]codes.Code{
 	holdfastv1.ErrorReason_ERROR_REASON_CONNECTION_RATE:        codes.ResourceExhausted,
 	holdfastv1.ErrorReason_ERROR_REASON_OVERLOADED:             codes.Unavailable,
 	holdfastv1.ErrorReason_ERROR_REASON_HANDSHAKE_TIMEOUT:      codes.DeadlineExceeded,
+	holdfastv1.ErrorReason_ERROR_REASON_RESUME_TOKEN_INVALID:   codes.PermissionDenied,
+	holdfastv1.ErrorReason_ERROR_REASON_RESUME_TOKEN_EXPIRED:   codes.PermissionDenied,
+	holdfastv1.ErrorReason_ERROR_REASON_RESUME_TOKEN_REPLAYED:  codes.PermissionDenied,
+	holdfastv1.ErrorReason_ERROR_REASON_RESUME_TOKEN_FOREIGN:   codes.PermissionDenied,
+	holdfastv1.ErrorReason_ERROR_REASON_IMPOSSIBLE_NUMBER:      codes.InvalidArgument,
+	holdfastv1.ErrorReason_ERROR_REASON_MALFORMED_MESSAGE:      codes.InvalidArgument,
 }
 
 // closeCodes gives each way in which a logical connection ends the gRPC code that its client sees.
@@ -58,6 +64,7 @@ var closeCodes = map[holdfastv1.CloseReason]codes.Code{
 	holdfastv1.CloseReason_CLOSE_REASON_TOKEN_EXPIRED:      codes.Unauthenticated,
 	holdfastv1.CloseReason_CLOSE_REASON_MESSAGE_RATE:       codes.ResourceExhausted,
 	holdfastv1.CloseReason_CLOSE_REASON_IDLE:               codes.DeadlineExceeded,
+	holdfastv1.CloseReason_CLOSE_REASON_RESUMED_ELSEWHERE:  codes.Aborted,
 }
 
 // Errorf returns a gRPC status error with the reason in a google.rpc.ErrorInfo.

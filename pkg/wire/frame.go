@@ -30,7 +30,7 @@ func FrameOf(f *holdfastv1.Frame) (Frame, error) {
 		step.Message = CloseMessage(body.Close.GetReason(), body.Close.GetDetail())
 	case *holdfastv1.Frame_Receipt:
 		step.Kind, step.Consumed = ordering.Receipt, body.Receipt.GetConsumedSeq()
-		out.PausedMicros = body.Receipt.GetPausedMicros()
+		out.PausedMicros, step.Welcomed = body.Receipt.GetPausedMicros(), body.Receipt.GetWelcomed()
 	case *holdfastv1.Frame_Open:
 		step.Kind = ordering.Open
 	case *holdfastv1.Frame_Migrate:
@@ -39,11 +39,25 @@ func FrameOf(f *holdfastv1.Frame) (Frame, error) {
 			step.Kind = ordering.Migrate
 		case holdfastv1.MigrateMode_MIGRATE_MODE_RESUME:
 			step.Kind, step.Received = ordering.Resume, body.Migrate.GetReceivedSeq()
+		case holdfastv1.MigrateMode_MIGRATE_MODE_CLIENT:
+			step.Kind, step.Generation = ordering.Adopt, body.Migrate.GetTokenGeneration()
+			step.Received, step.Consumed = body.Migrate.GetReceivedSeq(), body.Migrate.GetConsumedSeq()
 		default:
 			return out, fmt.Errorf("migrate mode %v is not spoken here", body.Migrate.GetMode())
 		}
 	case *holdfastv1.Frame_MigrateWithAck:
-		step.Kind, step.Received = ordering.MigrateWithAck, body.MigrateWithAck.GetReceivedSeq()
+		m := body.MigrateWithAck
+		step.Kind, step.Received, step.Consumed = ordering.MigrateWithAck, m.GetReceivedSeq(), m.GetConsumedSeq()
+		step.Window, step.Outstanding = m.GetWindowBytes(), m.GetOutstandingBytes()
+		switch {
+		case m.GetClosed():
+			step.Ended = ordering.Close
+		case m.GetHalfClosed():
+			step.Ended = ordering.HalfClose
+		}
+	case *holdfastv1.Frame_Refuse:
+		step.Kind, step.Generation = ordering.Refuse, body.Refuse.GetGeneration()
+		step.Refusal = ordering.Refusal(body.Refuse.GetReason())
 	case *holdfastv1.Frame_Ack:
 		step.Kind = ordering.Ack
 	case *holdfastv1.Frame_Reject:
@@ -95,10 +109,21 @@ func (f *Frame) WantsAnswer() bool {
 	switch f.Step.Kind {
 	case ordering.Data:
 		return f.Step.Message.Kind != ordering.Close
-	case ordering.Migrate, ordering.Resume, ordering.MigrateWithAck:
+	case ordering.Migrate, ordering.Resume, ordering.Adopt, ordering.MigrateWithAck:
 		return true
 	}
 	return false
+}
+
+// Refuse returns the frame of the connection that an ordering.Responder gave out as a reply. The refusals have the numbers of
+// RefuseReason.
+func Refuse(id uint64, f ordering.Frame) *holdfastv1.Frame {
+	return &holdfastv1.Frame{
+		ConnectionId: id, Epoch: uint64(f.Epoch),
+		Body: &holdfastv1.Frame_Refuse{Refuse: &holdfastv1.RefuseMessage{
+			Reason: holdfastv1.RefuseReason(f.Refusal), Generation: f.Generation,
+		}},
+	}
 }
 
 var rejectReasons = map[ordering.Verdict]holdfastv1.RejectReason{

@@ -179,6 +179,8 @@ func (f *Frame) decodeReceipt(b []byte) bool {
 			f.Step.Consumed = v
 		case tagPaused:
 			f.PausedMicros = v
+		case tagWelcomed:
+			f.Step.Welcomed = v != 0
 		default:
 			return false
 		}

@@ -9,6 +9,7 @@ package holdfastv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -21,11 +22,64 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// ReconnectReason says why a client is asked to move.
+type ReconnectReason int32
+
+const (
+	ReconnectReason_RECONNECT_REASON_UNSPECIFIED ReconnectReason = 0
+	// The ingress that it came in through is about to be reloaded.
+	ReconnectReason_RECONNECT_REASON_INGRESS_RELOAD ReconnectReason = 1
+	// The relay is shutting down.
+	ReconnectReason_RECONNECT_REASON_RELAY_SHUTDOWN ReconnectReason = 2
+)
+
+// Enum value maps for ReconnectReason.
+var (
+	ReconnectReason_name = map[int32]string{
+		0: "RECONNECT_REASON_UNSPECIFIED",
+		1: "RECONNECT_REASON_INGRESS_RELOAD",
+		2: "RECONNECT_REASON_RELAY_SHUTDOWN",
+	}
+	ReconnectReason_value = map[string]int32{
+		"RECONNECT_REASON_UNSPECIFIED":    0,
+		"RECONNECT_REASON_INGRESS_RELOAD": 1,
+		"RECONNECT_REASON_RELAY_SHUTDOWN": 2,
+	}
+)
+
+func (x ReconnectReason) Enum() *ReconnectReason {
+	p := new(ReconnectReason)
+	*p = x
+	return p
+}
+
+func (x ReconnectReason) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ReconnectReason) Descriptor() protoreflect.EnumDescriptor {
+	return file_holdfast_v1_client_connection_proto_enumTypes[0].Descriptor()
+}
+
+func (ReconnectReason) Type() protoreflect.EnumType {
+	return &file_holdfast_v1_client_connection_proto_enumTypes[0]
+}
+
+func (x ReconnectReason) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ReconnectReason.Descriptor instead.
+func (ReconnectReason) EnumDescriptor() ([]byte, []int) {
+	return file_holdfast_v1_client_connection_proto_rawDescGZIP(), []int{0}
+}
+
 // ConnectRequest is what a client sends.
 //
 // Order: the first may be a hello, and no later one. Any other has either one message in text or binary,
 // or a batch of them. With no hello the client is a plain one of the relay's default application, or of
-// the one that the request header x-holdfast-application names.
+// the one that the request header x-holdfast-application names. A resumable client sends nothing after its
+// hello until the welcome, then one with welcomed, and may send requests that have consumed_seq alone.
 type ConnectRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Hello *Hello                 `protobuf:"bytes,1,opt,name=hello,proto3" json:"hello,omitempty"`
@@ -35,7 +89,16 @@ type ConnectRequest struct {
 	//	*ConnectRequest_Binary
 	Content isConnectRequest_Content `protobuf_oneof:"content"`
 	// More messages than one, in order. Not beside text or binary.
-	Messages      []*ClientMessage `protobuf:"bytes,4,rep,name=messages,proto3" json:"messages,omitempty"`
+	Messages []*ClientMessage `protobuf:"bytes,4,rep,name=messages,proto3" json:"messages,omitempty"`
+	// Resumable clients only, and always beside messages: the number of the first one. Those of one direction are numbered from 1,
+	// without a gap, over all streams. The relay drops and counts what it has had before; a gap ends the stream.
+	FirstSeq uint64 `protobuf:"varint,5,opt,name=first_seq,json=firstSeq,proto3" json:"first_seq,omitempty"`
+	// Resumable clients only, when not 0: all messages through this number were consumed. Cumulative. One for what the
+	// relay has not sent on this stream, nor was told of in the hello, ends the stream. Not between a hello and its welcome.
+	ConsumedSeq uint64 `protobuf:"varint,6,opt,name=consumed_seq,json=consumedSeq,proto3" json:"consumed_seq,omitempty"`
+	// Resumable clients only, in the first request after the welcome: the client has the welcome and its token, and shows no older
+	// one any more.
+	Welcomed      bool `protobuf:"varint,7,opt,name=welcomed,proto3" json:"welcomed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -109,6 +172,27 @@ func (x *ConnectRequest) GetMessages() []*ClientMessage {
 	return nil
 }
 
+func (x *ConnectRequest) GetFirstSeq() uint64 {
+	if x != nil {
+		return x.FirstSeq
+	}
+	return 0
+}
+
+func (x *ConnectRequest) GetConsumedSeq() uint64 {
+	if x != nil {
+		return x.ConsumedSeq
+	}
+	return 0
+}
+
+func (x *ConnectRequest) GetWelcomed() bool {
+	if x != nil {
+		return x.Welcomed
+	}
+	return false
+}
+
 type isConnectRequest_Content interface {
 	isConnectRequest_Content()
 }
@@ -128,7 +212,8 @@ func (*ConnectRequest_Binary) isConnectRequest_Content() {}
 // ConnectResponse is what the relay sends.
 //
 // Order: a welcome first when the client sent a hello, and only then. Each later one has either one
-// message in text or binary, or, to a client whose hello said batches, more than one in messages.
+// message in text or binary, or, to a client whose hello said batches or resumable, any number in messages. To a
+// resumable client one may have no message and any of the other fields.
 type ConnectResponse struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Welcome *Welcome               `protobuf:"bytes,1,opt,name=welcome,proto3" json:"welcome,omitempty"`
@@ -138,7 +223,15 @@ type ConnectResponse struct {
 	//	*ConnectResponse_Binary
 	Content isConnectResponse_Content `protobuf_oneof:"content"`
 	// More messages than one, in order. Not beside text or binary.
-	Messages      []*ClientMessage `protobuf:"bytes,4,rep,name=messages,proto3" json:"messages,omitempty"`
+	Messages []*ClientMessage `protobuf:"bytes,4,rep,name=messages,proto3" json:"messages,omitempty"`
+	// To resumable clients, and always beside messages: the number of the first one.
+	FirstSeq uint64 `protobuf:"varint,5,opt,name=first_seq,json=firstSeq,proto3" json:"first_seq,omitempty"`
+	// To resumable clients, when not 0: the application consumed all messages through this number.
+	ConsumedSeq uint64 `protobuf:"varint,6,opt,name=consumed_seq,json=consumedSeq,proto3" json:"consumed_seq,omitempty"`
+	// To resumable clients: a token that takes the place of the one before.
+	ResumeToken string `protobuf:"bytes,7,opt,name=resume_token,json=resumeToken,proto3" json:"resume_token,omitempty"`
+	// To resumable clients: asks for a move to another path.
+	Reconnect     *Reconnect `protobuf:"bytes,8,opt,name=reconnect,proto3" json:"reconnect,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -212,6 +305,34 @@ func (x *ConnectResponse) GetMessages() []*ClientMessage {
 	return nil
 }
 
+func (x *ConnectResponse) GetFirstSeq() uint64 {
+	if x != nil {
+		return x.FirstSeq
+	}
+	return 0
+}
+
+func (x *ConnectResponse) GetConsumedSeq() uint64 {
+	if x != nil {
+		return x.ConsumedSeq
+	}
+	return 0
+}
+
+func (x *ConnectResponse) GetResumeToken() string {
+	if x != nil {
+		return x.ResumeToken
+	}
+	return ""
+}
+
+func (x *ConnectResponse) GetReconnect() *Reconnect {
+	if x != nil {
+		return x.Reconnect
+	}
+	return nil
+}
+
 type isConnectResponse_Content interface {
 	isConnectResponse_Content()
 }
@@ -230,13 +351,16 @@ func (*ConnectResponse_Binary) isConnectResponse_Content() {}
 
 // ClientMessage is one message in a batch.
 //
-// Order: as the request or response that has it.
+// Order: as the request or response that has it. half_close and close are for resumable clients, whose stream's end says
+// nothing. They are numbered like any other message, and acknowledged.
 type ClientMessage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Content:
 	//
 	//	*ClientMessage_Text
 	//	*ClientMessage_Binary
+	//	*ClientMessage_HalfClose
+	//	*ClientMessage_Close
 	Content       isClientMessage_Content `protobuf_oneof:"content"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -297,6 +421,24 @@ func (x *ClientMessage) GetBinary() []byte {
 	return nil
 }
 
+func (x *ClientMessage) GetHalfClose() bool {
+	if x != nil {
+		if x, ok := x.Content.(*ClientMessage_HalfClose); ok {
+			return x.HalfClose
+		}
+	}
+	return false
+}
+
+func (x *ClientMessage) GetClose() *ClientClose {
+	if x != nil {
+		if x, ok := x.Content.(*ClientMessage_Close); ok {
+			return x.Close
+		}
+	}
+	return nil
+}
+
 type isClientMessage_Content interface {
 	isClientMessage_Content()
 }
@@ -309,9 +451,136 @@ type ClientMessage_Binary struct {
 	Binary []byte `protobuf:"bytes,2,opt,name=binary,proto3,oneof"`
 }
 
+type ClientMessage_HalfClose struct {
+	// From a client: it sends no more but a close.
+	HalfClose bool `protobuf:"varint,3,opt,name=half_close,json=halfClose,proto3,oneof"`
+}
+
+type ClientMessage_Close struct {
+	// The last message of its direction. A client that has consumed it says so, and the relay ends the stream then.
+	Close *ClientClose `protobuf:"bytes,4,opt,name=close,proto3,oneof"`
+}
+
 func (*ClientMessage_Text) isClientMessage_Content() {}
 
 func (*ClientMessage_Binary) isClientMessage_Content() {}
+
+func (*ClientMessage_HalfClose) isClientMessage_Content() {}
+
+func (*ClientMessage_Close) isClientMessage_Content() {}
+
+// ClientClose ends the logical connection.
+//
+// Order: only inside another message.
+type ClientClose struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// From a client: CLIENT_GONE, whatever it says.
+	Reason CloseReason `protobuf:"varint,1,opt,name=reason,proto3,enum=holdfast.v1.CloseReason" json:"reason,omitempty"`
+	// For people.
+	Detail        string `protobuf:"bytes,2,opt,name=detail,proto3" json:"detail,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClientClose) Reset() {
+	*x = ClientClose{}
+	mi := &file_holdfast_v1_client_connection_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClientClose) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClientClose) ProtoMessage() {}
+
+func (x *ClientClose) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_v1_client_connection_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClientClose.ProtoReflect.Descriptor instead.
+func (*ClientClose) Descriptor() ([]byte, []int) {
+	return file_holdfast_v1_client_connection_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *ClientClose) GetReason() CloseReason {
+	if x != nil {
+		return x.Reason
+	}
+	return CloseReason_CLOSE_REASON_UNSPECIFIED
+}
+
+func (x *ClientClose) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
+// Reconnect asks a resumable client to move to another path: to resume on a new stream before it lets go of this one.
+//
+// Order: at any time after the welcome. A client that does not is cut when the path goes, and resumes then.
+type Reconnect struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Reason ReconnectReason        `protobuf:"varint,1,opt,name=reason,proto3,enum=holdfast.v1.ReconnectReason" json:"reason,omitempty"`
+	// After what time to begin. The relay spreads them, so that clients do not come as a herd.
+	Delay         *durationpb.Duration `protobuf:"bytes,2,opt,name=delay,proto3" json:"delay,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Reconnect) Reset() {
+	*x = Reconnect{}
+	mi := &file_holdfast_v1_client_connection_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Reconnect) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Reconnect) ProtoMessage() {}
+
+func (x *Reconnect) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_v1_client_connection_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Reconnect.ProtoReflect.Descriptor instead.
+func (*Reconnect) Descriptor() ([]byte, []int) {
+	return file_holdfast_v1_client_connection_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Reconnect) GetReason() ReconnectReason {
+	if x != nil {
+		return x.Reason
+	}
+	return ReconnectReason_RECONNECT_REASON_UNSPECIFIED
+}
+
+func (x *Reconnect) GetDelay() *durationpb.Duration {
+	if x != nil {
+		return x.Delay
+	}
+	return nil
+}
 
 // Hello says what the client wants.
 //
@@ -321,14 +590,18 @@ type Hello struct {
 	// The application to talk to; empty means the default one.
 	Application string `protobuf:"bytes,1,opt,name=application,proto3" json:"application,omitempty"`
 	// Says that the client takes several messages in one response.
-	Batches       bool `protobuf:"varint,2,opt,name=batches,proto3" json:"batches,omitempty"`
+	Batches bool `protobuf:"varint,2,opt,name=batches,proto3" json:"batches,omitempty"`
+	// Says that the client numbers its messages, acknowledges those that it consumed, and takes several in one response.
+	Resumable bool `protobuf:"varint,3,opt,name=resumable,proto3" json:"resumable,omitempty"`
+	// Takes a connection up again. Application may be empty then, and resumable is implied.
+	Resume        *ResumeRequest `protobuf:"bytes,4,opt,name=resume,proto3" json:"resume,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Hello) Reset() {
 	*x = Hello{}
-	mi := &file_holdfast_v1_client_connection_proto_msgTypes[3]
+	mi := &file_holdfast_v1_client_connection_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -340,7 +613,7 @@ func (x *Hello) String() string {
 func (*Hello) ProtoMessage() {}
 
 func (x *Hello) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_v1_client_connection_proto_msgTypes[3]
+	mi := &file_holdfast_v1_client_connection_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -353,7 +626,7 @@ func (x *Hello) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hello.ProtoReflect.Descriptor instead.
 func (*Hello) Descriptor() ([]byte, []int) {
-	return file_holdfast_v1_client_connection_proto_rawDescGZIP(), []int{3}
+	return file_holdfast_v1_client_connection_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Hello) GetApplication() string {
@@ -370,6 +643,87 @@ func (x *Hello) GetBatches() bool {
 	return false
 }
 
+func (x *Hello) GetResumable() bool {
+	if x != nil {
+		return x.Resumable
+	}
+	return false
+}
+
+func (x *Hello) GetResume() *ResumeRequest {
+	if x != nil {
+		return x.Resume
+	}
+	return nil
+}
+
+// ResumeRequest asks for a connection that the client has had.
+//
+// Order: only inside a hello. It is refused, with an error of its own and no harm to the connection, for a token that is
+// not good, not the newest, or of another user, and for numbers that cannot be.
+type ResumeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The token that the client was given last.
+	Token string `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	// The client has received all messages through this number; the app server replays those after it.
+	ReceivedSeq uint64 `protobuf:"varint,2,opt,name=received_seq,json=receivedSeq,proto3" json:"received_seq,omitempty"`
+	// The client has consumed all messages through this number; at most received_seq.
+	ConsumedSeq   uint64 `protobuf:"varint,3,opt,name=consumed_seq,json=consumedSeq,proto3" json:"consumed_seq,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResumeRequest) Reset() {
+	*x = ResumeRequest{}
+	mi := &file_holdfast_v1_client_connection_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumeRequest) ProtoMessage() {}
+
+func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_v1_client_connection_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumeRequest.ProtoReflect.Descriptor instead.
+func (*ResumeRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_v1_client_connection_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ResumeRequest) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+func (x *ResumeRequest) GetReceivedSeq() uint64 {
+	if x != nil {
+		return x.ReceivedSeq
+	}
+	return 0
+}
+
+func (x *ResumeRequest) GetConsumedSeq() uint64 {
+	if x != nil {
+		return x.ConsumedSeq
+	}
+	return 0
+}
+
 // Welcome answers a hello.
 //
 // Order: the first message of the relay to a client that sent a hello, once.
@@ -382,14 +736,27 @@ type Welcome struct {
 	// The largest payload of one message, in bytes.
 	MaxMessageBytes uint32 `protobuf:"varint,3,opt,name=max_message_bytes,json=maxMessageBytes,proto3" json:"max_message_bytes,omitempty"`
 	// The ingress that the relay saw the client come in through.
-	Ingress       string `protobuf:"bytes,4,opt,name=ingress,proto3" json:"ingress,omitempty"`
+	Ingress string `protobuf:"bytes,4,opt,name=ingress,proto3" json:"ingress,omitempty"`
+	// With it any relay takes the connection up. It expires; the relay sends a new one in time.
+	ResumeToken string `protobuf:"bytes,5,opt,name=resume_token,json=resumeToken,proto3" json:"resume_token,omitempty"`
+	// In answer to a resume: the app server has received all messages through this number; the client replays those after it.
+	ReceivedSeq uint64 `protobuf:"varint,6,opt,name=received_seq,json=receivedSeq,proto3" json:"received_seq,omitempty"`
+	// In answer to a resume: the application has consumed all messages through this number.
+	ConsumedSeq uint64 `protobuf:"varint,7,opt,name=consumed_seq,json=consumedSeq,proto3" json:"consumed_seq,omitempty"`
+	// The connection was taken up again, and nothing of it is lost. A resume that cannot say so is answered with an error.
+	Recovered bool `protobuf:"varint,8,opt,name=recovered,proto3" json:"recovered,omitempty"`
+	// The window of the connection for each direction, in bytes. Each message counts its payload and 64 bytes.
+	WindowBytes uint32 `protobuf:"varint,9,opt,name=window_bytes,json=windowBytes,proto3" json:"window_bytes,omitempty"`
+	// For how long the connection waits for a client whose stream is gone.
+	ResumeTime    *durationpb.Duration `protobuf:"bytes,10,opt,name=resume_time,json=resumeTime,proto3" json:"resume_time,omitempty"`
+	RelayId       string               `protobuf:"bytes,11,opt,name=relay_id,json=relayId,proto3" json:"relay_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_holdfast_v1_client_connection_proto_msgTypes[4]
+	mi := &file_holdfast_v1_client_connection_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -401,7 +768,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_v1_client_connection_proto_msgTypes[4]
+	mi := &file_holdfast_v1_client_connection_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -414,7 +781,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_holdfast_v1_client_connection_proto_rawDescGZIP(), []int{4}
+	return file_holdfast_v1_client_connection_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Welcome) GetConnectionId() string {
@@ -445,35 +812,119 @@ func (x *Welcome) GetIngress() string {
 	return ""
 }
 
+func (x *Welcome) GetResumeToken() string {
+	if x != nil {
+		return x.ResumeToken
+	}
+	return ""
+}
+
+func (x *Welcome) GetReceivedSeq() uint64 {
+	if x != nil {
+		return x.ReceivedSeq
+	}
+	return 0
+}
+
+func (x *Welcome) GetConsumedSeq() uint64 {
+	if x != nil {
+		return x.ConsumedSeq
+	}
+	return 0
+}
+
+func (x *Welcome) GetRecovered() bool {
+	if x != nil {
+		return x.Recovered
+	}
+	return false
+}
+
+func (x *Welcome) GetWindowBytes() uint32 {
+	if x != nil {
+		return x.WindowBytes
+	}
+	return 0
+}
+
+func (x *Welcome) GetResumeTime() *durationpb.Duration {
+	if x != nil {
+		return x.ResumeTime
+	}
+	return nil
+}
+
+func (x *Welcome) GetRelayId() string {
+	if x != nil {
+		return x.RelayId
+	}
+	return ""
+}
+
 var File_holdfast_v1_client_connection_proto protoreflect.FileDescriptor
 
 const file_holdfast_v1_client_connection_proto_rawDesc = "" +
 	"\n" +
-	"#holdfast/v1/client_connection.proto\x12\vholdfast.v1\"\xad\x01\n" +
+	"#holdfast/v1/client_connection.proto\x12\vholdfast.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x17holdfast/v1/frame.proto\"\x89\x02\n" +
 	"\x0eConnectRequest\x12(\n" +
 	"\x05hello\x18\x01 \x01(\v2\x12.holdfast.v1.HelloR\x05hello\x12\x14\n" +
 	"\x04text\x18\x02 \x01(\tH\x00R\x04text\x12\x18\n" +
 	"\x06binary\x18\x03 \x01(\fH\x00R\x06binary\x126\n" +
-	"\bmessages\x18\x04 \x03(\v2\x1a.holdfast.v1.ClientMessageR\bmessagesB\t\n" +
-	"\acontent\"\xb4\x01\n" +
+	"\bmessages\x18\x04 \x03(\v2\x1a.holdfast.v1.ClientMessageR\bmessages\x12\x1b\n" +
+	"\tfirst_seq\x18\x05 \x01(\x04R\bfirstSeq\x12!\n" +
+	"\fconsumed_seq\x18\x06 \x01(\x04R\vconsumedSeq\x12\x1a\n" +
+	"\bwelcomed\x18\a \x01(\bR\bwelcomedB\t\n" +
+	"\acontent\"\xcd\x02\n" +
 	"\x0fConnectResponse\x12.\n" +
 	"\awelcome\x18\x01 \x01(\v2\x14.holdfast.v1.WelcomeR\awelcome\x12\x14\n" +
 	"\x04text\x18\x02 \x01(\tH\x00R\x04text\x12\x18\n" +
 	"\x06binary\x18\x03 \x01(\fH\x00R\x06binary\x126\n" +
-	"\bmessages\x18\x04 \x03(\v2\x1a.holdfast.v1.ClientMessageR\bmessagesB\t\n" +
-	"\acontent\"J\n" +
+	"\bmessages\x18\x04 \x03(\v2\x1a.holdfast.v1.ClientMessageR\bmessages\x12\x1b\n" +
+	"\tfirst_seq\x18\x05 \x01(\x04R\bfirstSeq\x12!\n" +
+	"\fconsumed_seq\x18\x06 \x01(\x04R\vconsumedSeq\x12!\n" +
+	"\fresume_token\x18\a \x01(\tR\vresumeToken\x124\n" +
+	"\treconnect\x18\b \x01(\v2\x16.holdfast.v1.ReconnectR\treconnectB\t\n" +
+	"\acontent\"\x9d\x01\n" +
 	"\rClientMessage\x12\x14\n" +
 	"\x04text\x18\x01 \x01(\tH\x00R\x04text\x12\x18\n" +
-	"\x06binary\x18\x02 \x01(\fH\x00R\x06binaryB\t\n" +
-	"\acontent\"C\n" +
+	"\x06binary\x18\x02 \x01(\fH\x00R\x06binary\x12\x1f\n" +
+	"\n" +
+	"half_close\x18\x03 \x01(\bH\x00R\thalfClose\x120\n" +
+	"\x05close\x18\x04 \x01(\v2\x18.holdfast.v1.ClientCloseH\x00R\x05closeB\t\n" +
+	"\acontent\"W\n" +
+	"\vClientClose\x120\n" +
+	"\x06reason\x18\x01 \x01(\x0e2\x18.holdfast.v1.CloseReasonR\x06reason\x12\x16\n" +
+	"\x06detail\x18\x02 \x01(\tR\x06detail\"r\n" +
+	"\tReconnect\x124\n" +
+	"\x06reason\x18\x01 \x01(\x0e2\x1c.holdfast.v1.ReconnectReasonR\x06reason\x12/\n" +
+	"\x05delay\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x05delay\"\x95\x01\n" +
 	"\x05Hello\x12 \n" +
 	"\vapplication\x18\x01 \x01(\tR\vapplication\x12\x18\n" +
-	"\abatches\x18\x02 \x01(\bR\abatches\"\x96\x01\n" +
+	"\abatches\x18\x02 \x01(\bR\abatches\x12\x1c\n" +
+	"\tresumable\x18\x03 \x01(\bR\tresumable\x122\n" +
+	"\x06resume\x18\x04 \x01(\v2\x1a.holdfast.v1.ResumeRequestR\x06resume\"k\n" +
+	"\rResumeRequest\x12\x14\n" +
+	"\x05token\x18\x01 \x01(\tR\x05token\x12!\n" +
+	"\freceived_seq\x18\x02 \x01(\x04R\vreceivedSeq\x12!\n" +
+	"\fconsumed_seq\x18\x03 \x01(\x04R\vconsumedSeq\"\x97\x03\n" +
 	"\aWelcome\x12#\n" +
 	"\rconnection_id\x18\x01 \x01(\tR\fconnectionId\x12 \n" +
 	"\vapplication\x18\x02 \x01(\tR\vapplication\x12*\n" +
 	"\x11max_message_bytes\x18\x03 \x01(\rR\x0fmaxMessageBytes\x12\x18\n" +
-	"\aingress\x18\x04 \x01(\tR\aingress2c\n" +
+	"\aingress\x18\x04 \x01(\tR\aingress\x12!\n" +
+	"\fresume_token\x18\x05 \x01(\tR\vresumeToken\x12!\n" +
+	"\freceived_seq\x18\x06 \x01(\x04R\vreceivedSeq\x12!\n" +
+	"\fconsumed_seq\x18\a \x01(\x04R\vconsumedSeq\x12\x1c\n" +
+	"\trecovered\x18\b \x01(\bR\trecovered\x12!\n" +
+	"\fwindow_bytes\x18\t \x01(\rR\vwindowBytes\x12:\n" +
+	"\vresume_time\x18\n" +
+	" \x01(\v2\x19.google.protobuf.DurationR\n" +
+	"resumeTime\x12\x19\n" +
+	"\brelay_id\x18\v \x01(\tR\arelayId*}\n" +
+	"\x0fReconnectReason\x12 \n" +
+	"\x1cRECONNECT_REASON_UNSPECIFIED\x10\x00\x12#\n" +
+	"\x1fRECONNECT_REASON_INGRESS_RELOAD\x10\x01\x12#\n" +
+	"\x1fRECONNECT_REASON_RELAY_SHUTDOWN\x10\x022c\n" +
 	"\x17ClientConnectionService\x12H\n" +
 	"\aConnect\x12\x1b.holdfast.v1.ConnectRequest\x1a\x1c.holdfast.v1.ConnectResponse(\x010\x01B9Z7github.com/holdfast/holdfast/gen/holdfast/v1;holdfastv1b\x06proto3"
 
@@ -489,26 +940,40 @@ func file_holdfast_v1_client_connection_proto_rawDescGZIP() []byte {
 	return file_holdfast_v1_client_connection_proto_rawDescData
 }
 
-var file_holdfast_v1_client_connection_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_holdfast_v1_client_connection_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_holdfast_v1_client_connection_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_holdfast_v1_client_connection_proto_goTypes = []any{
-	(*ConnectRequest)(nil),  // 0: holdfast.v1.ConnectRequest
-	(*ConnectResponse)(nil), // 1: holdfast.v1.ConnectResponse
-	(*ClientMessage)(nil),   // 2: holdfast.v1.ClientMessage
-	(*Hello)(nil),           // 3: holdfast.v1.Hello
-	(*Welcome)(nil),         // 4: holdfast.v1.Welcome
+	(ReconnectReason)(0),        // 0: holdfast.v1.ReconnectReason
+	(*ConnectRequest)(nil),      // 1: holdfast.v1.ConnectRequest
+	(*ConnectResponse)(nil),     // 2: holdfast.v1.ConnectResponse
+	(*ClientMessage)(nil),       // 3: holdfast.v1.ClientMessage
+	(*ClientClose)(nil),         // 4: holdfast.v1.ClientClose
+	(*Reconnect)(nil),           // 5: holdfast.v1.Reconnect
+	(*Hello)(nil),               // 6: holdfast.v1.Hello
+	(*ResumeRequest)(nil),       // 7: holdfast.v1.ResumeRequest
+	(*Welcome)(nil),             // 8: holdfast.v1.Welcome
+	(CloseReason)(0),            // 9: holdfast.v1.CloseReason
+	(*durationpb.Duration)(nil), // 10: google.protobuf.Duration
 }
 var file_holdfast_v1_client_connection_proto_depIdxs = []int32{
-	3, // 0: holdfast.v1.ConnectRequest.hello:type_name -> holdfast.v1.Hello
-	2, // 1: holdfast.v1.ConnectRequest.messages:type_name -> holdfast.v1.ClientMessage
-	4, // 2: holdfast.v1.ConnectResponse.welcome:type_name -> holdfast.v1.Welcome
-	2, // 3: holdfast.v1.ConnectResponse.messages:type_name -> holdfast.v1.ClientMessage
-	0, // 4: holdfast.v1.ClientConnectionService.Connect:input_type -> holdfast.v1.ConnectRequest
-	1, // 5: holdfast.v1.ClientConnectionService.Connect:output_type -> holdfast.v1.ConnectResponse
-	5, // [5:6] is the sub-list for method output_type
-	4, // [4:5] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	6,  // 0: holdfast.v1.ConnectRequest.hello:type_name -> holdfast.v1.Hello
+	3,  // 1: holdfast.v1.ConnectRequest.messages:type_name -> holdfast.v1.ClientMessage
+	8,  // 2: holdfast.v1.ConnectResponse.welcome:type_name -> holdfast.v1.Welcome
+	3,  // 3: holdfast.v1.ConnectResponse.messages:type_name -> holdfast.v1.ClientMessage
+	5,  // 4: holdfast.v1.ConnectResponse.reconnect:type_name -> holdfast.v1.Reconnect
+	4,  // 5: holdfast.v1.ClientMessage.close:type_name -> holdfast.v1.ClientClose
+	9,  // 6: holdfast.v1.ClientClose.reason:type_name -> holdfast.v1.CloseReason
+	0,  // 7: holdfast.v1.Reconnect.reason:type_name -> holdfast.v1.ReconnectReason
+	10, // 8: holdfast.v1.Reconnect.delay:type_name -> google.protobuf.Duration
+	7,  // 9: holdfast.v1.Hello.resume:type_name -> holdfast.v1.ResumeRequest
+	10, // 10: holdfast.v1.Welcome.resume_time:type_name -> google.protobuf.Duration
+	1,  // 11: holdfast.v1.ClientConnectionService.Connect:input_type -> holdfast.v1.ConnectRequest
+	2,  // 12: holdfast.v1.ClientConnectionService.Connect:output_type -> holdfast.v1.ConnectResponse
+	12, // [12:13] is the sub-list for method output_type
+	11, // [11:12] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_v1_client_connection_proto_init() }
@@ -516,6 +981,7 @@ func file_holdfast_v1_client_connection_proto_init() {
 	if File_holdfast_v1_client_connection_proto != nil {
 		return
 	}
+	file_holdfast_v1_frame_proto_init()
 	file_holdfast_v1_client_connection_proto_msgTypes[0].OneofWrappers = []any{
 		(*ConnectRequest_Text)(nil),
 		(*ConnectRequest_Binary)(nil),
@@ -527,19 +993,22 @@ func file_holdfast_v1_client_connection_proto_init() {
 	file_holdfast_v1_client_connection_proto_msgTypes[2].OneofWrappers = []any{
 		(*ClientMessage_Text)(nil),
 		(*ClientMessage_Binary)(nil),
+		(*ClientMessage_HalfClose)(nil),
+		(*ClientMessage_Close)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_v1_client_connection_proto_rawDesc), len(file_holdfast_v1_client_connection_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   5,
+			NumEnums:      1,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_holdfast_v1_client_connection_proto_goTypes,
 		DependencyIndexes: file_holdfast_v1_client_connection_proto_depIdxs,
+		EnumInfos:         file_holdfast_v1_client_connection_proto_enumTypes,
 		MessageInfos:      file_holdfast_v1_client_connection_proto_msgTypes,
 	}.Build()
 	File_holdfast_v1_client_connection_proto = out.File

@@ -31,6 +31,9 @@ type ClientConnectionServiceClient interface {
 	// Connect opens one client connection to an application. Ending the client's half of the stream
 	// leaves the other half open until the application closes.
 	//
+	// A resumable client's stream that ends with an error or breaks leaves the logical connection as it is: the client
+	// resumes it on another stream, of this relay or any other, with the token that it was given last.
+	//
 	// Errors carry a google.rpc.ErrorInfo with domain "holdfast.v1" and the name of an ErrorReason or of a
 	// CloseReason without its prefix.
 	Connect(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ConnectRequest, ConnectResponse], error)
@@ -65,6 +68,9 @@ type ClientConnectionService_ConnectClient = grpc.BidiStreamingClient[ConnectReq
 type ClientConnectionServiceServer interface {
 	// Connect opens one client connection to an application. Ending the client's half of the stream
 	// leaves the other half open until the application closes.
+	//
+	// A resumable client's stream that ends with an error or breaks leaves the logical connection as it is: the client
+	// resumes it on another stream, of this relay or any other, with the token that it was given last.
 	//
 	// Errors carry a google.rpc.ErrorInfo with domain "holdfast.v1" and the name of an ErrorReason or of a
 	// CloseReason without its prefix.

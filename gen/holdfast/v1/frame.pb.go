@@ -55,6 +55,9 @@ const (
 	CloseReason_CLOSE_REASON_MESSAGE_RATE CloseReason = 13
 	// No message went either way for too long.
 	CloseReason_CLOSE_REASON_IDLE CloseReason = 14
+	// Only for a client's stream, whose logical connection goes on: the client, or somebody else who has its token, has resumed on
+	// another stream.
+	CloseReason_CLOSE_REASON_RESUMED_ELSEWHERE CloseReason = 15
 )
 
 // Enum value maps for CloseReason.
@@ -75,6 +78,7 @@ var (
 		12: "CLOSE_REASON_TOKEN_EXPIRED",
 		13: "CLOSE_REASON_MESSAGE_RATE",
 		14: "CLOSE_REASON_IDLE",
+		15: "CLOSE_REASON_RESUMED_ELSEWHERE",
 	}
 	CloseReason_value = map[string]int32{
 		"CLOSE_REASON_UNSPECIFIED":        0,
@@ -92,6 +96,7 @@ var (
 		"CLOSE_REASON_TOKEN_EXPIRED":      12,
 		"CLOSE_REASON_MESSAGE_RATE":       13,
 		"CLOSE_REASON_IDLE":               14,
+		"CLOSE_REASON_RESUMED_ELSEWHERE":  15,
 	}
 )
 
@@ -131,6 +136,8 @@ const (
 	MigrateMode_MIGRATE_MODE_GRACEFUL MigrateMode = 1
 	// The previous path is dead, half-open or too slow: both ends replay via the target.
 	MigrateMode_MIGRATE_MODE_RESUME MigrateMode = 2
+	// The client has come anew, maybe to another relay: both ends replay via the target, and the generation rises.
+	MigrateMode_MIGRATE_MODE_CLIENT MigrateMode = 3
 )
 
 // Enum value maps for MigrateMode.
@@ -139,11 +146,13 @@ var (
 		0: "MIGRATE_MODE_UNSPECIFIED",
 		1: "MIGRATE_MODE_GRACEFUL",
 		2: "MIGRATE_MODE_RESUME",
+		3: "MIGRATE_MODE_CLIENT",
 	}
 	MigrateMode_value = map[string]int32{
 		"MIGRATE_MODE_UNSPECIFIED": 0,
 		"MIGRATE_MODE_GRACEFUL":    1,
 		"MIGRATE_MODE_RESUME":      2,
+		"MIGRATE_MODE_CLIENT":      3,
 	}
 )
 
@@ -172,6 +181,66 @@ func (x MigrateMode) Number() protoreflect.EnumNumber {
 // Deprecated: Use MigrateMode.Descriptor instead.
 func (MigrateMode) EnumDescriptor() ([]byte, []int) {
 	return file_holdfast_v1_frame_proto_rawDescGZIP(), []int{1}
+}
+
+// RefuseReason says why a relay is not to have the connection.
+type RefuseReason int32
+
+const (
+	RefuseReason_REFUSE_REASON_UNSPECIFIED RefuseReason = 0
+	// The generation is not above the newest one. The relay asks again with one that is.
+	RefuseReason_REFUSE_REASON_OUTRUN RefuseReason = 1
+	// A client with a newer token has taken the connection up: the token that was shown is a replayed one.
+	RefuseReason_REFUSE_REASON_REPLAYED RefuseReason = 2
+	// The client says that it received what was never sent, or less than it has acknowledged.
+	RefuseReason_REFUSE_REASON_IMPOSSIBLE RefuseReason = 3
+	// Another relay, or another stream of the client's at the same one, has taken the connection up.
+	RefuseReason_REFUSE_REASON_TAKEN_OVER RefuseReason = 4
+)
+
+// Enum value maps for RefuseReason.
+var (
+	RefuseReason_name = map[int32]string{
+		0: "REFUSE_REASON_UNSPECIFIED",
+		1: "REFUSE_REASON_OUTRUN",
+		2: "REFUSE_REASON_REPLAYED",
+		3: "REFUSE_REASON_IMPOSSIBLE",
+		4: "REFUSE_REASON_TAKEN_OVER",
+	}
+	RefuseReason_value = map[string]int32{
+		"REFUSE_REASON_UNSPECIFIED": 0,
+		"REFUSE_REASON_OUTRUN":      1,
+		"REFUSE_REASON_REPLAYED":    2,
+		"REFUSE_REASON_IMPOSSIBLE":  3,
+		"REFUSE_REASON_TAKEN_OVER":  4,
+	}
+)
+
+func (x RefuseReason) Enum() *RefuseReason {
+	p := new(RefuseReason)
+	*p = x
+	return p
+}
+
+func (x RefuseReason) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (RefuseReason) Descriptor() protoreflect.EnumDescriptor {
+	return file_holdfast_v1_frame_proto_enumTypes[2].Descriptor()
+}
+
+func (RefuseReason) Type() protoreflect.EnumType {
+	return &file_holdfast_v1_frame_proto_enumTypes[2]
+}
+
+func (x RefuseReason) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use RefuseReason.Descriptor instead.
+func (RefuseReason) EnumDescriptor() ([]byte, []int) {
+	return file_holdfast_v1_frame_proto_rawDescGZIP(), []int{2}
 }
 
 // RejectReason says why a frame was dropped.
@@ -214,11 +283,11 @@ func (x RejectReason) String() string {
 }
 
 func (RejectReason) Descriptor() protoreflect.EnumDescriptor {
-	return file_holdfast_v1_frame_proto_enumTypes[2].Descriptor()
+	return file_holdfast_v1_frame_proto_enumTypes[3].Descriptor()
 }
 
 func (RejectReason) Type() protoreflect.EnumType {
-	return &file_holdfast_v1_frame_proto_enumTypes[2]
+	return &file_holdfast_v1_frame_proto_enumTypes[3]
 }
 
 func (x RejectReason) Number() protoreflect.EnumNumber {
@@ -227,7 +296,7 @@ func (x RejectReason) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use RejectReason.Descriptor instead.
 func (RejectReason) EnumDescriptor() ([]byte, []int) {
-	return file_holdfast_v1_frame_proto_rawDescGZIP(), []int{2}
+	return file_holdfast_v1_frame_proto_rawDescGZIP(), []int{3}
 }
 
 // Frame is one step of one logical connection on a server connection.
@@ -256,6 +325,7 @@ type Frame struct {
 	//	*Frame_MigrateWithAck
 	//	*Frame_Ack
 	//	*Frame_Reject
+	//	*Frame_Refuse
 	Body          isFrame_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -393,6 +463,15 @@ func (x *Frame) GetReject() *RejectMessage {
 	return nil
 }
 
+func (x *Frame) GetRefuse() *RefuseMessage {
+	if x != nil {
+		if x, ok := x.Body.(*Frame_Refuse); ok {
+			return x.Refuse
+		}
+	}
+	return nil
+}
+
 type isFrame_Body interface {
 	isFrame_Body()
 }
@@ -433,6 +512,10 @@ type Frame_Reject struct {
 	Reject *RejectMessage `protobuf:"bytes,11,opt,name=reject,proto3,oneof"`
 }
 
+type Frame_Refuse struct {
+	Refuse *RefuseMessage `protobuf:"bytes,12,opt,name=refuse,proto3,oneof"`
+}
+
 func (*Frame_Open) isFrame_Body() {}
 
 func (*Frame_Data) isFrame_Body() {}
@@ -450,6 +533,8 @@ func (*Frame_MigrateWithAck) isFrame_Body() {}
 func (*Frame_Ack) isFrame_Body() {}
 
 func (*Frame_Reject) isFrame_Body() {}
+
+func (*Frame_Refuse) isFrame_Body() {}
 
 // OpenConnectionMessage places a new logical connection.
 //
@@ -728,7 +813,10 @@ type ReceiptMessage struct {
 	ConsumedSeq uint64 `protobuf:"varint,1,opt,name=consumed_seq,json=consumedSeq,proto3" json:"consumed_seq,omitempty"`
 	// On the receipt that confirms a handoff: for how long the app server held the outgoing traffic of
 	// this connection, in microseconds.
-	PausedMicros  uint64 `protobuf:"varint,2,opt,name=paused_micros,json=pausedMicros,proto3" json:"paused_micros,omitempty"`
+	PausedMicros uint64 `protobuf:"varint,2,opt,name=paused_micros,json=pausedMicros,proto3" json:"paused_micros,omitempty"`
+	// From the relay, in every receipt from there on: the resumable client has taken the welcome of this generation. The app server
+	// refuses tokens of older generations from then on.
+	Welcomed      bool `protobuf:"varint,3,opt,name=welcomed,proto3" json:"welcomed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -777,11 +865,20 @@ func (x *ReceiptMessage) GetPausedMicros() uint64 {
 	return 0
 }
 
+func (x *ReceiptMessage) GetWelcomed() bool {
+	if x != nil {
+		return x.Welcomed
+	}
+	return false
+}
+
 // MigrateConnectionMessage begins a move (step 3).
 //
 // Order: relay to app server via the target, the first frame of its epoch there. GRACEFUL never while
 // another move of the same connection is open; RESUME at any time: it takes the place of whatever move
-// is open. An equal or lower epoch is answered with nothing.
+// is open. An equal or lower epoch is answered with nothing, one of a lower generation with a RefuseMessage.
+// CLIENT with a higher generation than any that its sender knows, move 1; it is answered with a
+// MigrateConnectionWithAckMessage via the same path, or with a RefuseMessage and then changes nothing.
 type MigrateConnectionMessage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Mode  MigrateMode            `protobuf:"varint,1,opt,name=mode,proto3,enum=holdfast.v1.MigrateMode" json:"mode,omitempty"`
@@ -791,7 +888,14 @@ type MigrateConnectionMessage struct {
 	// The trace context of the move: a traceparent as the W3C Trace Context has it, at most 128 bytes; empty
 	// when nobody traces the move. The app server's span of the move is a child of the one that it names. One
 	// that is not valid is ignored: a trace is never a reason to refuse a move.
-	Traceparent   string `protobuf:"bytes,3,opt,name=traceparent,proto3" json:"traceparent,omitempty"`
+	Traceparent string `protobuf:"bytes,3,opt,name=traceparent,proto3" json:"traceparent,omitempty"`
+	// With CLIENT: the generation of the token that the client showed.
+	TokenGeneration uint32 `protobuf:"varint,4,opt,name=token_generation,json=tokenGeneration,proto3" json:"token_generation,omitempty"`
+	// With CLIENT: the client consumed all messages through this number, and received those through received_seq.
+	ConsumedSeq uint64 `protobuf:"varint,5,opt,name=consumed_seq,json=consumedSeq,proto3" json:"consumed_seq,omitempty"`
+	// With CLIENT: the ingress that the client came in through now, and its address, as in OpenConnectionMessage.
+	ClientIngress string `protobuf:"bytes,6,opt,name=client_ingress,json=clientIngress,proto3" json:"client_ingress,omitempty"`
+	ClientAddress string `protobuf:"bytes,7,opt,name=client_address,json=clientAddress,proto3" json:"client_address,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -847,16 +951,54 @@ func (x *MigrateConnectionMessage) GetTraceparent() string {
 	return ""
 }
 
+func (x *MigrateConnectionMessage) GetTokenGeneration() uint32 {
+	if x != nil {
+		return x.TokenGeneration
+	}
+	return 0
+}
+
+func (x *MigrateConnectionMessage) GetConsumedSeq() uint64 {
+	if x != nil {
+		return x.ConsumedSeq
+	}
+	return 0
+}
+
+func (x *MigrateConnectionMessage) GetClientIngress() string {
+	if x != nil {
+		return x.ClientIngress
+	}
+	return ""
+}
+
+func (x *MigrateConnectionMessage) GetClientAddress() string {
+	if x != nil {
+		return x.ClientAddress
+	}
+	return ""
+}
+
 // MigrateConnectionWithAckMessage is the app server's barrier (step 6).
 //
 // Order: app server to relay, with the new epoch. In answer to GRACEFUL via the previous, the last frame
 // of the connection that the app server sends there. In answer to RESUME, or to an
-// OpenConnectionMessage for a connection that it knows, via the target, before anything else there.
+// OpenConnectionMessage for a connection that it knows, via the target, before anything else there; in answer to CLIENT
+// likewise.
 type MigrateConnectionWithAckMessage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// In a resume: all messages through this number were received by the app server; the relay replays
-	// those after it.
-	ReceivedSeq   uint64 `protobuf:"varint,1,opt,name=received_seq,json=receivedSeq,proto3" json:"received_seq,omitempty"`
+	// those after it. In answer to CLIENT the client does.
+	ReceivedSeq uint64 `protobuf:"varint,1,opt,name=received_seq,json=receivedSeq,proto3" json:"received_seq,omitempty"`
+	// In answer to CLIENT: all messages through this number were consumed.
+	ConsumedSeq uint64 `protobuf:"varint,2,opt,name=consumed_seq,json=consumedSeq,proto3" json:"consumed_seq,omitempty"`
+	// In answer to CLIENT: the window of the connection, and what of it the messages after consumed_seq through received_seq
+	// take, in bytes.
+	WindowBytes      uint32 `protobuf:"varint,3,opt,name=window_bytes,json=windowBytes,proto3" json:"window_bytes,omitempty"`
+	OutstandingBytes uint32 `protobuf:"varint,4,opt,name=outstanding_bytes,json=outstandingBytes,proto3" json:"outstanding_bytes,omitempty"`
+	// In answer to CLIENT: the client has ended its direction, with a half-close, or with a close.
+	HalfClosed    bool `protobuf:"varint,5,opt,name=half_closed,json=halfClosed,proto3" json:"half_closed,omitempty"`
+	Closed        bool `protobuf:"varint,6,opt,name=closed,proto3" json:"closed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -898,6 +1040,98 @@ func (x *MigrateConnectionWithAckMessage) GetReceivedSeq() uint64 {
 	return 0
 }
 
+func (x *MigrateConnectionWithAckMessage) GetConsumedSeq() uint64 {
+	if x != nil {
+		return x.ConsumedSeq
+	}
+	return 0
+}
+
+func (x *MigrateConnectionWithAckMessage) GetWindowBytes() uint32 {
+	if x != nil {
+		return x.WindowBytes
+	}
+	return 0
+}
+
+func (x *MigrateConnectionWithAckMessage) GetOutstandingBytes() uint32 {
+	if x != nil {
+		return x.OutstandingBytes
+	}
+	return 0
+}
+
+func (x *MigrateConnectionWithAckMessage) GetHalfClosed() bool {
+	if x != nil {
+		return x.HalfClosed
+	}
+	return false
+}
+
+func (x *MigrateConnectionWithAckMessage) GetClosed() bool {
+	if x != nil {
+		return x.Closed
+	}
+	return false
+}
+
+// RefuseMessage tells a relay that it is not to have the connection. It changes nothing about the connection.
+//
+// Order: app server to relay. In answer to CLIENT, via the same path and with its epoch; with TAKEN_OVER at any time, with
+// an epoch of the generation that has lost the connection.
+type RefuseMessage struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Reason RefuseReason           `protobuf:"varint,1,opt,name=reason,proto3,enum=holdfast.v1.RefuseReason" json:"reason,omitempty"`
+	// The newest generation.
+	Generation    uint32 `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RefuseMessage) Reset() {
+	*x = RefuseMessage{}
+	mi := &file_holdfast_v1_frame_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RefuseMessage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RefuseMessage) ProtoMessage() {}
+
+func (x *RefuseMessage) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_v1_frame_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RefuseMessage.ProtoReflect.Descriptor instead.
+func (*RefuseMessage) Descriptor() ([]byte, []int) {
+	return file_holdfast_v1_frame_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *RefuseMessage) GetReason() RefuseReason {
+	if x != nil {
+		return x.Reason
+	}
+	return RefuseReason_REFUSE_REASON_UNSPECIFIED
+}
+
+func (x *RefuseMessage) GetGeneration() uint32 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
 // AckMessage is the relay's barrier (step 7).
 //
 // Order: relay to app server via the previous, with the new epoch, in answer to
@@ -910,7 +1144,7 @@ type AckMessage struct {
 
 func (x *AckMessage) Reset() {
 	*x = AckMessage{}
-	mi := &file_holdfast_v1_frame_proto_msgTypes[8]
+	mi := &file_holdfast_v1_frame_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -922,7 +1156,7 @@ func (x *AckMessage) String() string {
 func (*AckMessage) ProtoMessage() {}
 
 func (x *AckMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_v1_frame_proto_msgTypes[8]
+	mi := &file_holdfast_v1_frame_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -935,7 +1169,7 @@ func (x *AckMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AckMessage.ProtoReflect.Descriptor instead.
 func (*AckMessage) Descriptor() ([]byte, []int) {
-	return file_holdfast_v1_frame_proto_rawDescGZIP(), []int{8}
+	return file_holdfast_v1_frame_proto_rawDescGZIP(), []int{9}
 }
 
 // RejectMessage tells the sender of a frame that it was dropped and why. It is for people who debug an
@@ -953,7 +1187,7 @@ type RejectMessage struct {
 
 func (x *RejectMessage) Reset() {
 	*x = RejectMessage{}
-	mi := &file_holdfast_v1_frame_proto_msgTypes[9]
+	mi := &file_holdfast_v1_frame_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -965,7 +1199,7 @@ func (x *RejectMessage) String() string {
 func (*RejectMessage) ProtoMessage() {}
 
 func (x *RejectMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_v1_frame_proto_msgTypes[9]
+	mi := &file_holdfast_v1_frame_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -978,7 +1212,7 @@ func (x *RejectMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RejectMessage.ProtoReflect.Descriptor instead.
 func (*RejectMessage) Descriptor() ([]byte, []int) {
-	return file_holdfast_v1_frame_proto_rawDescGZIP(), []int{9}
+	return file_holdfast_v1_frame_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *RejectMessage) GetReason() RejectReason {
@@ -999,7 +1233,7 @@ var File_holdfast_v1_frame_proto protoreflect.FileDescriptor
 
 const file_holdfast_v1_frame_proto_rawDesc = "" +
 	"\n" +
-	"\x17holdfast/v1/frame.proto\x12\vholdfast.v1\"\xf4\x04\n" +
+	"\x17holdfast/v1/frame.proto\x12\vholdfast.v1\"\xaa\x05\n" +
 	"\x05Frame\x12#\n" +
 	"\rconnection_id\x18\x01 \x01(\x06R\fconnectionId\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x128\n" +
@@ -1013,7 +1247,8 @@ const file_holdfast_v1_frame_proto_rawDesc = "" +
 	"\x10migrate_with_ack\x18\t \x01(\v2,.holdfast.v1.MigrateConnectionWithAckMessageH\x00R\x0emigrateWithAck\x12+\n" +
 	"\x03ack\x18\n" +
 	" \x01(\v2\x17.holdfast.v1.AckMessageH\x00R\x03ack\x124\n" +
-	"\x06reject\x18\v \x01(\v2\x1a.holdfast.v1.RejectMessageH\x00R\x06rejectB\x06\n" +
+	"\x06reject\x18\v \x01(\v2\x1a.holdfast.v1.RejectMessageH\x00R\x06reject\x124\n" +
+	"\x06refuse\x18\f \x01(\v2\x1a.holdfast.v1.RefuseMessageH\x00R\x06refuseB\x06\n" +
 	"\x04body\"\x8c\x01\n" +
 	"\x15OpenConnectionMessage\x12%\n" +
 	"\x0eclient_ingress\x18\x01 \x01(\tR\rclientIngress\x12%\n" +
@@ -1029,21 +1264,37 @@ const file_holdfast_v1_frame_proto_rawDesc = "" +
 	"\x16CloseConnectionMessage\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x120\n" +
 	"\x06reason\x18\x02 \x01(\x0e2\x18.holdfast.v1.CloseReasonR\x06reason\x12\x16\n" +
-	"\x06detail\x18\x03 \x01(\tR\x06detail\"X\n" +
+	"\x06detail\x18\x03 \x01(\tR\x06detail\"t\n" +
 	"\x0eReceiptMessage\x12!\n" +
 	"\fconsumed_seq\x18\x01 \x01(\x04R\vconsumedSeq\x12#\n" +
-	"\rpaused_micros\x18\x02 \x01(\x04R\fpausedMicros\"\x8d\x01\n" +
+	"\rpaused_micros\x18\x02 \x01(\x04R\fpausedMicros\x12\x1a\n" +
+	"\bwelcomed\x18\x03 \x01(\bR\bwelcomed\"\xa9\x02\n" +
 	"\x18MigrateConnectionMessage\x12,\n" +
 	"\x04mode\x18\x01 \x01(\x0e2\x18.holdfast.v1.MigrateModeR\x04mode\x12!\n" +
 	"\freceived_seq\x18\x02 \x01(\x04R\vreceivedSeq\x12 \n" +
-	"\vtraceparent\x18\x03 \x01(\tR\vtraceparent\"D\n" +
+	"\vtraceparent\x18\x03 \x01(\tR\vtraceparent\x12)\n" +
+	"\x10token_generation\x18\x04 \x01(\rR\x0ftokenGeneration\x12!\n" +
+	"\fconsumed_seq\x18\x05 \x01(\x04R\vconsumedSeq\x12%\n" +
+	"\x0eclient_ingress\x18\x06 \x01(\tR\rclientIngress\x12%\n" +
+	"\x0eclient_address\x18\a \x01(\tR\rclientAddress\"\xf0\x01\n" +
 	"\x1fMigrateConnectionWithAckMessage\x12!\n" +
-	"\freceived_seq\x18\x01 \x01(\x04R\vreceivedSeq\"\f\n" +
+	"\freceived_seq\x18\x01 \x01(\x04R\vreceivedSeq\x12!\n" +
+	"\fconsumed_seq\x18\x02 \x01(\x04R\vconsumedSeq\x12!\n" +
+	"\fwindow_bytes\x18\x03 \x01(\rR\vwindowBytes\x12+\n" +
+	"\x11outstanding_bytes\x18\x04 \x01(\rR\x10outstandingBytes\x12\x1f\n" +
+	"\vhalf_closed\x18\x05 \x01(\bR\n" +
+	"halfClosed\x12\x16\n" +
+	"\x06closed\x18\x06 \x01(\bR\x06closed\"b\n" +
+	"\rRefuseMessage\x121\n" +
+	"\x06reason\x18\x01 \x01(\x0e2\x19.holdfast.v1.RefuseReasonR\x06reason\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x02 \x01(\rR\n" +
+	"generation\"\f\n" +
 	"\n" +
 	"AckMessage\"Z\n" +
 	"\rRejectMessage\x121\n" +
 	"\x06reason\x18\x01 \x01(\x0e2\x19.holdfast.v1.RejectReasonR\x06reason\x12\x16\n" +
-	"\x06detail\x18\x02 \x01(\tR\x06detail*\xee\x03\n" +
+	"\x06detail\x18\x02 \x01(\tR\x06detail*\x92\x04\n" +
 	"\vCloseReason\x12\x1c\n" +
 	"\x18CLOSE_REASON_UNSPECIFIED\x10\x00\x12\x1c\n" +
 	"\x18CLOSE_REASON_CLIENT_GONE\x10\x01\x12#\n" +
@@ -1060,11 +1311,19 @@ const file_holdfast_v1_frame_proto_rawDesc = "" +
 	"\x15CLOSE_REASON_OPERATOR\x10\v\x12\x1e\n" +
 	"\x1aCLOSE_REASON_TOKEN_EXPIRED\x10\f\x12\x1d\n" +
 	"\x19CLOSE_REASON_MESSAGE_RATE\x10\r\x12\x15\n" +
-	"\x11CLOSE_REASON_IDLE\x10\x0e*_\n" +
+	"\x11CLOSE_REASON_IDLE\x10\x0e\x12\"\n" +
+	"\x1eCLOSE_REASON_RESUMED_ELSEWHERE\x10\x0f*x\n" +
 	"\vMigrateMode\x12\x1c\n" +
 	"\x18MIGRATE_MODE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15MIGRATE_MODE_GRACEFUL\x10\x01\x12\x17\n" +
-	"\x13MIGRATE_MODE_RESUME\x10\x02*\x87\x01\n" +
+	"\x13MIGRATE_MODE_RESUME\x10\x02\x12\x17\n" +
+	"\x13MIGRATE_MODE_CLIENT\x10\x03*\x9f\x01\n" +
+	"\fRefuseReason\x12\x1d\n" +
+	"\x19REFUSE_REASON_UNSPECIFIED\x10\x00\x12\x18\n" +
+	"\x14REFUSE_REASON_OUTRUN\x10\x01\x12\x1a\n" +
+	"\x16REFUSE_REASON_REPLAYED\x10\x02\x12\x1c\n" +
+	"\x18REFUSE_REASON_IMPOSSIBLE\x10\x03\x12\x1c\n" +
+	"\x18REFUSE_REASON_TAKEN_OVER\x10\x04*\x87\x01\n" +
 	"\fRejectReason\x12\x1d\n" +
 	"\x19REJECT_REASON_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19REJECT_REASON_STALE_EPOCH\x10\x01\x12\x1c\n" +
@@ -1083,41 +1342,45 @@ func file_holdfast_v1_frame_proto_rawDescGZIP() []byte {
 	return file_holdfast_v1_frame_proto_rawDescData
 }
 
-var file_holdfast_v1_frame_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_holdfast_v1_frame_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_holdfast_v1_frame_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_holdfast_v1_frame_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_holdfast_v1_frame_proto_goTypes = []any{
 	(CloseReason)(0),                        // 0: holdfast.v1.CloseReason
 	(MigrateMode)(0),                        // 1: holdfast.v1.MigrateMode
-	(RejectReason)(0),                       // 2: holdfast.v1.RejectReason
-	(*Frame)(nil),                           // 3: holdfast.v1.Frame
-	(*OpenConnectionMessage)(nil),           // 4: holdfast.v1.OpenConnectionMessage
-	(*ConnectionDataMessage)(nil),           // 5: holdfast.v1.ConnectionDataMessage
-	(*HalfCloseMessage)(nil),                // 6: holdfast.v1.HalfCloseMessage
-	(*CloseConnectionMessage)(nil),          // 7: holdfast.v1.CloseConnectionMessage
-	(*ReceiptMessage)(nil),                  // 8: holdfast.v1.ReceiptMessage
-	(*MigrateConnectionMessage)(nil),        // 9: holdfast.v1.MigrateConnectionMessage
-	(*MigrateConnectionWithAckMessage)(nil), // 10: holdfast.v1.MigrateConnectionWithAckMessage
-	(*AckMessage)(nil),                      // 11: holdfast.v1.AckMessage
-	(*RejectMessage)(nil),                   // 12: holdfast.v1.RejectMessage
+	(RefuseReason)(0),                       // 2: holdfast.v1.RefuseReason
+	(RejectReason)(0),                       // 3: holdfast.v1.RejectReason
+	(*Frame)(nil),                           // 4: holdfast.v1.Frame
+	(*OpenConnectionMessage)(nil),           // 5: holdfast.v1.OpenConnectionMessage
+	(*ConnectionDataMessage)(nil),           // 6: holdfast.v1.ConnectionDataMessage
+	(*HalfCloseMessage)(nil),                // 7: holdfast.v1.HalfCloseMessage
+	(*CloseConnectionMessage)(nil),          // 8: holdfast.v1.CloseConnectionMessage
+	(*ReceiptMessage)(nil),                  // 9: holdfast.v1.ReceiptMessage
+	(*MigrateConnectionMessage)(nil),        // 10: holdfast.v1.MigrateConnectionMessage
+	(*MigrateConnectionWithAckMessage)(nil), // 11: holdfast.v1.MigrateConnectionWithAckMessage
+	(*RefuseMessage)(nil),                   // 12: holdfast.v1.RefuseMessage
+	(*AckMessage)(nil),                      // 13: holdfast.v1.AckMessage
+	(*RejectMessage)(nil),                   // 14: holdfast.v1.RejectMessage
 }
 var file_holdfast_v1_frame_proto_depIdxs = []int32{
-	4,  // 0: holdfast.v1.Frame.open:type_name -> holdfast.v1.OpenConnectionMessage
-	5,  // 1: holdfast.v1.Frame.data:type_name -> holdfast.v1.ConnectionDataMessage
-	6,  // 2: holdfast.v1.Frame.half_close:type_name -> holdfast.v1.HalfCloseMessage
-	7,  // 3: holdfast.v1.Frame.close:type_name -> holdfast.v1.CloseConnectionMessage
-	8,  // 4: holdfast.v1.Frame.receipt:type_name -> holdfast.v1.ReceiptMessage
-	9,  // 5: holdfast.v1.Frame.migrate:type_name -> holdfast.v1.MigrateConnectionMessage
-	10, // 6: holdfast.v1.Frame.migrate_with_ack:type_name -> holdfast.v1.MigrateConnectionWithAckMessage
-	11, // 7: holdfast.v1.Frame.ack:type_name -> holdfast.v1.AckMessage
-	12, // 8: holdfast.v1.Frame.reject:type_name -> holdfast.v1.RejectMessage
-	0,  // 9: holdfast.v1.CloseConnectionMessage.reason:type_name -> holdfast.v1.CloseReason
-	1,  // 10: holdfast.v1.MigrateConnectionMessage.mode:type_name -> holdfast.v1.MigrateMode
-	2,  // 11: holdfast.v1.RejectMessage.reason:type_name -> holdfast.v1.RejectReason
-	12, // [12:12] is the sub-list for method output_type
-	12, // [12:12] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	5,  // 0: holdfast.v1.Frame.open:type_name -> holdfast.v1.OpenConnectionMessage
+	6,  // 1: holdfast.v1.Frame.data:type_name -> holdfast.v1.ConnectionDataMessage
+	7,  // 2: holdfast.v1.Frame.half_close:type_name -> holdfast.v1.HalfCloseMessage
+	8,  // 3: holdfast.v1.Frame.close:type_name -> holdfast.v1.CloseConnectionMessage
+	9,  // 4: holdfast.v1.Frame.receipt:type_name -> holdfast.v1.ReceiptMessage
+	10, // 5: holdfast.v1.Frame.migrate:type_name -> holdfast.v1.MigrateConnectionMessage
+	11, // 6: holdfast.v1.Frame.migrate_with_ack:type_name -> holdfast.v1.MigrateConnectionWithAckMessage
+	13, // 7: holdfast.v1.Frame.ack:type_name -> holdfast.v1.AckMessage
+	14, // 8: holdfast.v1.Frame.reject:type_name -> holdfast.v1.RejectMessage
+	12, // 9: holdfast.v1.Frame.refuse:type_name -> holdfast.v1.RefuseMessage
+	0,  // 10: holdfast.v1.CloseConnectionMessage.reason:type_name -> holdfast.v1.CloseReason
+	1,  // 11: holdfast.v1.MigrateConnectionMessage.mode:type_name -> holdfast.v1.MigrateMode
+	2,  // 12: holdfast.v1.RefuseMessage.reason:type_name -> holdfast.v1.RefuseReason
+	3,  // 13: holdfast.v1.RejectMessage.reason:type_name -> holdfast.v1.RejectReason
+	14, // [14:14] is the sub-list for method output_type
+	14, // [14:14] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_v1_frame_proto_init() }
@@ -1135,14 +1398,15 @@ func file_holdfast_v1_frame_proto_init() {
 		(*Frame_MigrateWithAck)(nil),
 		(*Frame_Ack)(nil),
 		(*Frame_Reject)(nil),
+		(*Frame_Refuse)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_v1_frame_proto_rawDesc), len(file_holdfast_v1_frame_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   10,
+			NumEnums:      4,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

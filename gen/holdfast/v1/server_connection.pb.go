@@ -77,6 +77,19 @@ const (
 	ErrorReason_ERROR_REASON_OVERLOADED ErrorReason = 23
 	// The stream said nothing for too long at its beginning.
 	ErrorReason_ERROR_REASON_HANDSHAKE_TIMEOUT ErrorReason = 24
+	// A resume token was not signed by a key that holds here, or is none.
+	ErrorReason_ERROR_REASON_RESUME_TOKEN_INVALID ErrorReason = 25
+	// A resume token has expired.
+	ErrorReason_ERROR_REASON_RESUME_TOKEN_EXPIRED ErrorReason = 26
+	// A resume token was shown after a newer one had been taken.
+	ErrorReason_ERROR_REASON_RESUME_TOKEN_REPLAYED ErrorReason = 27
+	// A resume token was given to another user.
+	ErrorReason_ERROR_REASON_RESUME_TOKEN_FOREIGN ErrorReason = 28
+	// A resumable client named a number that cannot be: a gap, a receipt for what it never got, a resume from the future or from
+	// before what it acknowledged.
+	ErrorReason_ERROR_REASON_IMPOSSIBLE_NUMBER ErrorReason = 29
+	// A message of the client's is no protobuf of this package.
+	ErrorReason_ERROR_REASON_MALFORMED_MESSAGE ErrorReason = 30
 )
 
 // Enum value maps for ErrorReason.
@@ -107,6 +120,12 @@ var (
 		22: "ERROR_REASON_CONNECTION_RATE",
 		23: "ERROR_REASON_OVERLOADED",
 		24: "ERROR_REASON_HANDSHAKE_TIMEOUT",
+		25: "ERROR_REASON_RESUME_TOKEN_INVALID",
+		26: "ERROR_REASON_RESUME_TOKEN_EXPIRED",
+		27: "ERROR_REASON_RESUME_TOKEN_REPLAYED",
+		28: "ERROR_REASON_RESUME_TOKEN_FOREIGN",
+		29: "ERROR_REASON_IMPOSSIBLE_NUMBER",
+		30: "ERROR_REASON_MALFORMED_MESSAGE",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":            0,
@@ -134,6 +153,12 @@ var (
 		"ERROR_REASON_CONNECTION_RATE":        22,
 		"ERROR_REASON_OVERLOADED":             23,
 		"ERROR_REASON_HANDSHAKE_TIMEOUT":      24,
+		"ERROR_REASON_RESUME_TOKEN_INVALID":   25,
+		"ERROR_REASON_RESUME_TOKEN_EXPIRED":   26,
+		"ERROR_REASON_RESUME_TOKEN_REPLAYED":  27,
+		"ERROR_REASON_RESUME_TOKEN_FOREIGN":   28,
+		"ERROR_REASON_IMPOSSIBLE_NUMBER":      29,
+		"ERROR_REASON_MALFORMED_MESSAGE":      30,
 	}
 )
 
@@ -676,7 +701,7 @@ const file_holdfast_v1_server_connection_proto_rawDesc = "" +
 	"\x05nonce\x18\x01 \x01(\x04R\x05nonce\x12\x16\n" +
 	"\x06answer\x18\x02 \x01(\bR\x06answer\")\n" +
 	"\x0fDrainingMessage\x12\x16\n" +
-	"\x06detail\x18\x01 \x01(\tR\x06detail*\xee\x06\n" +
+	"\x06detail\x18\x01 \x01(\tR\x06detail*\xd3\b\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12#\n" +
 	"\x1fERROR_REASON_HANDSHAKE_REQUIRED\x10\x01\x12#\n" +
@@ -703,7 +728,13 @@ const file_holdfast_v1_server_connection_proto_rawDesc = "" +
 	"!ERROR_REASON_TOO_MANY_CONNECTIONS\x10\x15\x12 \n" +
 	"\x1cERROR_REASON_CONNECTION_RATE\x10\x16\x12\x1b\n" +
 	"\x17ERROR_REASON_OVERLOADED\x10\x17\x12\"\n" +
-	"\x1eERROR_REASON_HANDSHAKE_TIMEOUT\x10\x182`\n" +
+	"\x1eERROR_REASON_HANDSHAKE_TIMEOUT\x10\x18\x12%\n" +
+	"!ERROR_REASON_RESUME_TOKEN_INVALID\x10\x19\x12%\n" +
+	"!ERROR_REASON_RESUME_TOKEN_EXPIRED\x10\x1a\x12&\n" +
+	"\"ERROR_REASON_RESUME_TOKEN_REPLAYED\x10\x1b\x12%\n" +
+	"!ERROR_REASON_RESUME_TOKEN_FOREIGN\x10\x1c\x12\"\n" +
+	"\x1eERROR_REASON_IMPOSSIBLE_NUMBER\x10\x1d\x12\"\n" +
+	"\x1eERROR_REASON_MALFORMED_MESSAGE\x10\x1e2`\n" +
 	"\x17ServerConnectionService\x12E\n" +
 	"\x06Attach\x12\x1a.holdfast.v1.AttachRequest\x1a\x1b.holdfast.v1.AttachResponse(\x010\x01B9Z7github.com/holdfast/holdfast/gen/holdfast/v1;holdfastv1b\x06proto3"
 
