@@ -27,8 +27,6 @@ type Connection struct {
 	// Set once.
 	server  *Server
 	id      uint64
-	ingress string
-	address string
 	subject string
 	max     int
 	cancel  context.CancelCauseFunc
@@ -41,7 +39,10 @@ type Connection struct {
 
 	mu sync.Mutex
 	// Guarded by mu.
-	end  *ordering.Responder
+	end *ordering.Responder
+	// ingress and address are those by which the client came in, the last time that it did.
+	ingress, address string
+
 	uses []use // the live server connections that end uses; one, two in a handoff, none after a loss
 	// adrift says for how long it may go on when there is none.
 	adrift adrift
@@ -124,11 +125,20 @@ func (s *Server) handle(ctx context.Context, c *Connection) {
 // ID returns the connection's id: 16 hexadecimal digits.
 func (c *Connection) ID() string { return wire.FormatID(c.id) }
 
-// ClientIngress returns the ingress that the client came in through, "direct" when there was none.
-func (c *Connection) ClientIngress() string { return c.ingress }
+// ClientIngress returns the ingress that the client came in through, "direct" when there was none. It changes when a resumable
+// client comes anew.
+func (c *Connection) ClientIngress() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ingress
+}
 
-// ClientAddress returns the network address that the relay saw for the client.
-func (c *Connection) ClientAddress() string { return c.address }
+// ClientAddress returns the network address that the relay saw for the client. It changes when a resumable client comes anew.
+func (c *Connection) ClientAddress() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.address
+}
 
 // ClientSubject returns the subject of the token that the client showed to the relay, empty when the relay checks none.
 func (c *Connection) ClientSubject() string { return c.subject }

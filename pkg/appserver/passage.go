@@ -41,7 +41,7 @@ func (s *Server) newPassage(sc *serverConn, in *wire.Frame) *passage {
 	switch in.Step.Kind {
 	case ordering.Migrate:
 		mode, received = trail.ModeHandoff, trail.MigrateReceived
-	case ordering.Resume, ordering.Open:
+	case ordering.Resume, ordering.Adopt, ordering.Open:
 	default:
 		return nil
 	}

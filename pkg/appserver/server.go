@@ -180,6 +180,13 @@ func (s *Server) removeConnection(id uint64) {
 	s.ended.add(id, time.Now())
 }
 
+// path returns the live server connection of the path, or nil.
+func (s *Server) path(path ordering.Path) *serverConn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.paths[path]
+}
+
 func (s *Server) addPath(sc *serverConn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -250,7 +250,7 @@ func (sc *serverConn) dispatch(f *wire.Frame) error {
 			sc.writer.Reply(f.UnknownConnection())
 		}
 	case gone != nil:
-		c.abandon(&CloseError{Reason: gone.GetReason(), Detail: gone.GetDetail()})
+		c.goneAtOnce(f, gone)
 	default:
 		c.receive(sc, f)
 	}

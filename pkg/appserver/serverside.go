@@ -38,6 +38,9 @@ func (c *Connection) receive(sc *serverConn, in *wire.Frame) {
 		c.closed = &CloseError{Reason: holdfastv1.CloseReason(m.Reason), Detail: string(m.Payload)}
 	}
 	c.followLocked(sc, f, verdict, before, begun)
+	if m := in.Rare.GetMigrate(); f.Kind == ordering.Adopt && f.Epoch == c.end.Epoch() {
+		c.ingress, c.address = m.GetClientIngress(), m.GetClientAddress()
+	}
 	if c.discard {
 		c.consumeAllLocked()
 	}
@@ -49,6 +52,9 @@ func (c *Connection) receive(sc *serverConn, in *wire.Frame) {
 	fx := c.effectsLocked()
 	fx.arrived = c.end.Inbox.Waiting() > 0 || c.closed != nil
 	fx.room = f.Consumed > 0 || c.closed != nil
+	for path, reply, ok := c.end.Reply(); ok; path, reply, ok = c.end.Reply() {
+		fx.replies = append(fx.replies, pathFrame{path, wire.Refuse(c.id, reply)})
+	}
 	c.mu.Unlock()
 	if verdict != ordering.Taken {
 		c.server.counters.drop(verdict.String())
@@ -64,7 +70,8 @@ func (c *Connection) followLocked(
 	sc *serverConn, f ordering.Frame, verdict ordering.Verdict, before ordering.ResponderState, begun *passage,
 ) {
 	switch now := c.end.State(); {
-	case verdict == ordering.Taken && (f.Kind == ordering.Resume || f.Kind == ordering.Open):
+	case verdict == ordering.Taken && f.Epoch == c.end.Epoch() &&
+		(f.Kind == ordering.Resume || f.Kind == ordering.Adopt || f.Kind == ordering.Open):
 		c.beginPassageLocked(begun)
 		c.uses = []use{c.useOf(sc)}
 		c.owing, c.paused = false, 0
@@ -163,6 +170,19 @@ func (c *Connection) expire(now time.Time) bool {
 	return false
 }
 
+// goneAtOnce takes the word of a relay that it has no such connection, or lets go of it. One from which another has taken the
+// connection has no say any more.
+func (c *Connection) goneAtOnce(f *wire.Frame, m *holdfastv1.CloseConnectionMessage) {
+	c.mu.Lock()
+	stale := f.Step.Epoch.Generation() < c.end.Epoch().Generation()
+	c.mu.Unlock()
+	if stale {
+		c.server.counters.drop(ordering.StaleEpoch.String())
+		return
+	}
+	c.abandon(&CloseError{Reason: m.GetReason(), Detail: m.GetDetail()})
+}
+
 // abandon ends the connection at once: the peer cannot be told, or told us.
 func (c *Connection) abandon(why *CloseError) {
 	c.mu.Lock()
@@ -197,9 +217,16 @@ type effects struct {
 	lanes         [2]*wire.Lane
 	urgent        bool
 	arrived, room bool
+	replies       []pathFrame
 	gone          bool
 	cause         *CloseError // ends the handler's context when not nil
 	passed        []*passage  // moves that are over
+}
+
+// pathFrame is a frame for whichever server connection has the path, if it still lives.
+type pathFrame struct {
+	path  ordering.Path
+	frame *holdfastv1.Frame
 }
 
 // effectsLocked derives from the state what has to be done.
@@ -236,6 +263,11 @@ func (c *Connection) apply(fx effects) {
 	}
 	if fx.room {
 		signal(c.room)
+	}
+	for _, r := range fx.replies {
+		if sc := c.server.path(r.path); sc != nil {
+			sc.writer.Reply(r.frame)
+		}
 	}
 	for _, p := range fx.passed {
 		p.tell(c)

@@ -102,6 +102,9 @@ func (i *Initiator) Welcome() {
 // Welcomed reports whether the client has taken its Welcome.
 func (i *Initiator) Welcomed() bool { return i.welcomed }
 
+// Opened reports whether the connection was opened by this end, or adopted by it.
+func (i *Initiator) Opened() bool { return i.token == 0 || i.confirmed }
+
 // Refusal returns why the state is Dismissed, or 0.
 func (i *Initiator) Refusal() Refusal { return i.refusal }
 

@@ -141,5 +141,8 @@ func (o *Outbox) Acked() uint64 { return o.acked }
 // Bytes returns the cost of what is retained, in bytes.
 func (o *Outbox) Bytes() int { return o.bytes }
 
+// Window returns the window, in bytes.
+func (o *Outbox) Window() int { return o.window }
+
 // Ended reports whether a Close was pushed.
 func (o *Outbox) Ended() bool { return o.ended == Close }

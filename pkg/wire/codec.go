@@ -80,6 +80,13 @@ func (Codec) Name() string { return proto.Name }
 // Fields calls f for each field of an encoded message that has a length, in order, and passes over others. It refuses what is
 // no protobuf, as the generated code does.
 func Fields(b []byte, f func(number protowire.Number, value []byte) error) error {
+	return FieldsAndNumbers(b, f, nil)
+}
+
+// FieldsAndNumbers is Fields, and calls numbers, unless it is nil, for each field that is a varint.
+func FieldsAndNumbers(
+	b []byte, f func(number protowire.Number, value []byte) error, numbers func(number protowire.Number, value uint64),
+) error {
 	for len(b) > 0 {
 		number, kind, n := protowire.ConsumeTag(b)
 		if n < 0 {
@@ -89,6 +96,15 @@ func Fields(b []byte, f func(number protowire.Number, value []byte) error) error
 			return fmt.Errorf("field number %d is above %d", number, protowire.MaxValidNumber)
 		}
 		b = b[n:]
+		if kind == protowire.VarintType && numbers != nil {
+			value, n := protowire.ConsumeVarint(b)
+			if n < 0 {
+				return protowire.ParseError(n)
+			}
+			b = b[n:]
+			numbers(number, value)
+			continue
+		}
 		if kind != protowire.BytesType {
 			if n = protowire.ConsumeFieldValue(number, kind, b); n < 0 {
 				return protowire.ParseError(n)

@@ -181,6 +181,12 @@ const (
 	EventKind_EVENT_KIND_INGRESS_IN_SERVICE         EventKind = 11
 	EventKind_EVENT_KIND_CONNECTION_PARKED          EventKind = 12
 	EventKind_EVENT_KIND_CONNECTION_RESUMED         EventKind = 13
+	// A resumable client came anew, and has its connection again.
+	EventKind_EVENT_KIND_CLIENT_RESUMED EventKind = 14
+	// The stream of a resumable client is gone; its connection waits for it.
+	EventKind_EVENT_KIND_CLIENT_AWAY EventKind = 15
+	// The client of a connection has resumed elsewhere: the connection goes on there.
+	EventKind_EVENT_KIND_CONNECTION_LET_GO EventKind = 16
 )
 
 // Enum value maps for EventKind.
@@ -200,6 +206,9 @@ var (
 		11: "EVENT_KIND_INGRESS_IN_SERVICE",
 		12: "EVENT_KIND_CONNECTION_PARKED",
 		13: "EVENT_KIND_CONNECTION_RESUMED",
+		14: "EVENT_KIND_CLIENT_RESUMED",
+		15: "EVENT_KIND_CLIENT_AWAY",
+		16: "EVENT_KIND_CONNECTION_LET_GO",
 	}
 	EventKind_value = map[string]int32{
 		"EVENT_KIND_UNSPECIFIED":                0,
@@ -216,6 +225,9 @@ var (
 		"EVENT_KIND_INGRESS_IN_SERVICE":         11,
 		"EVENT_KIND_CONNECTION_PARKED":          12,
 		"EVENT_KIND_CONNECTION_RESUMED":         13,
+		"EVENT_KIND_CLIENT_RESUMED":             14,
+		"EVENT_KIND_CLIENT_AWAY":                15,
+		"EVENT_KIND_CONNECTION_LET_GO":          16,
 	}
 )
 
@@ -386,7 +398,10 @@ type ReloadIngressResponse struct {
 	// In the last response: nothing is left but connections whose own clients came in through the ingress.
 	SafeToReload bool `protobuf:"varint,8,opt,name=safe_to_reload,json=safeToReload,proto3" json:"safe_to_reload,omitempty"`
 	// When the ingress returns to service by itself.
-	ReturnsAt     *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=returns_at,json=returnsAt,proto3" json:"returns_at,omitempty"`
+	ReturnsAt *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=returns_at,json=returnsAt,proto3" json:"returns_at,omitempty"`
+	// Resumable clients that came in through the ingress and were asked to move, and those that have.
+	ClientsAsked  uint32 `protobuf:"varint,10,opt,name=clients_asked,json=clientsAsked,proto3" json:"clients_asked,omitempty"`
+	ClientsMoved  uint32 `protobuf:"varint,11,opt,name=clients_moved,json=clientsMoved,proto3" json:"clients_moved,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -482,6 +497,20 @@ func (x *ReloadIngressResponse) GetReturnsAt() *timestamppb.Timestamp {
 		return x.ReturnsAt
 	}
 	return nil
+}
+
+func (x *ReloadIngressResponse) GetClientsAsked() uint32 {
+	if x != nil {
+		return x.ClientsAsked
+	}
+	return 0
+}
+
+func (x *ReloadIngressResponse) GetClientsMoved() uint32 {
+	if x != nil {
+		return x.ClientsMoved
+	}
+	return 0
 }
 
 // CompleteReloadRequest names the ingress.
@@ -1838,7 +1867,7 @@ const file_holdfast_v1_admin_proto_rawDesc = "" +
 	"\x14ReloadIngressRequest\x12\x18\n" +
 	"\aingress\x18\x01 \x01(\tR\aingress\x125\n" +
 	"\bdeadline\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\bdeadline\x12-\n" +
-	"\x04wait\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x04wait\"\xcf\x02\n" +
+	"\x04wait\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x04wait\"\x99\x03\n" +
 	"\x15ReloadIngressResponse\x12\x18\n" +
 	"\aingress\x18\x01 \x01(\tR\aingress\x12\x18\n" +
 	"\aplanned\x18\x02 \x01(\rR\aplanned\x12\x14\n" +
@@ -1849,7 +1878,10 @@ const file_holdfast_v1_admin_proto_rawDesc = "" +
 	"\x04done\x18\a \x01(\bR\x04done\x12$\n" +
 	"\x0esafe_to_reload\x18\b \x01(\bR\fsafeToReload\x129\n" +
 	"\n" +
-	"returns_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\treturnsAt\"1\n" +
+	"returns_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\treturnsAt\x12#\n" +
+	"\rclients_asked\x18\n" +
+	" \x01(\rR\fclientsAsked\x12#\n" +
+	"\rclients_moved\x18\v \x01(\rR\fclientsMoved\"1\n" +
 	"\x15CompleteReloadRequest\x12\x18\n" +
 	"\aingress\x18\x01 \x01(\tR\aingress\"\x18\n" +
 	"\x16CompleteReloadResponse\"/\n" +
@@ -1957,7 +1989,7 @@ const file_holdfast_v1_admin_proto_rawDesc = "" +
 	"\x1bCONNECTION_STATE_CONFIRMING\x10\x04\x12\x1c\n" +
 	"\x18CONNECTION_STATE_CLOSING\x10\x05\x12\x1b\n" +
 	"\x17CONNECTION_STATE_PARKED\x10\x06\x12\x1d\n" +
-	"\x19CONNECTION_STATE_RESUMING\x10\a*\xde\x03\n" +
+	"\x19CONNECTION_STATE_RESUMING\x10\a*\xbb\x04\n" +
 	"\tEventKind\x12\x1a\n" +
 	"\x16EVENT_KIND_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13EVENT_KIND_WATCHING\x10\x01\x12\x15\n" +
@@ -1973,7 +2005,10 @@ const file_holdfast_v1_admin_proto_rawDesc = "" +
 	"\x12!\n" +
 	"\x1dEVENT_KIND_INGRESS_IN_SERVICE\x10\v\x12 \n" +
 	"\x1cEVENT_KIND_CONNECTION_PARKED\x10\f\x12!\n" +
-	"\x1dEVENT_KIND_CONNECTION_RESUMED\x10\r2\xaf\a\n" +
+	"\x1dEVENT_KIND_CONNECTION_RESUMED\x10\r\x12\x1d\n" +
+	"\x19EVENT_KIND_CLIENT_RESUMED\x10\x0e\x12\x1a\n" +
+	"\x16EVENT_KIND_CLIENT_AWAY\x10\x0f\x12 \n" +
+	"\x1cEVENT_KIND_CONNECTION_LET_GO\x10\x102\xaf\a\n" +
 	"\fAdminService\x12X\n" +
 	"\rReloadIngress\x12!.holdfast.v1.ReloadIngressRequest\x1a\".holdfast.v1.ReloadIngressResponse0\x01\x12Y\n" +
 	"\x0eCompleteReload\x12\".holdfast.v1.CompleteReloadRequest\x1a#.holdfast.v1.CompleteReloadResponse\x12S\n" +

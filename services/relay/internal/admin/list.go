@@ -128,7 +128,7 @@ func state(snap logical.Snapshot) holdfastv1.ConnectionState {
 		return holdfastv1.ConnectionState_CONNECTION_STATE_CLOSING
 	case snap.State == placement.Parked:
 		return holdfastv1.ConnectionState_CONNECTION_STATE_PARKED
-	case snap.Handoff == ordering.Resuming:
+	case snap.Handoff == ordering.Resuming, snap.Handoff == ordering.Adopting:
 		return holdfastv1.ConnectionState_CONNECTION_STATE_RESUMING
 	case snap.State == placement.Opening:
 		return holdfastv1.ConnectionState_CONNECTION_STATE_OPENING

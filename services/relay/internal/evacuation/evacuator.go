@@ -48,7 +48,7 @@ type Evacuator struct {
 
 	mu sync.Mutex
 	// Guarded by mu.
-	inFlight map[uint64]*move
+	inFlight map[*logical.Connection]*move
 	// parked holds what waits for a resume, by its process, the longest first. One that does not wait any more may stand there
 	// for a while.
 	parked     map[serverconn.Instance][]*waiter
@@ -88,7 +88,7 @@ func New(r *registry.Registry, counters *telemetry.Counters, log *slog.Logger, c
 		registry: r, counters: counters, log: log, config: config,
 		kick: make(chan struct{}, 1), lost: make(chan struct{}, 1),
 		handoffs: newPlaces(config.MaxInFlight), resumes: newPlaces(config.MaxInFlight),
-		inFlight: make(map[uint64]*move), parked: make(map[serverconn.Instance][]*waiter), reloads: make(map[string]*reload),
+		inFlight: make(map[*logical.Connection]*move), parked: make(map[serverconn.Instance][]*waiter), reloads: make(map[string]*reload),
 	}
 	r.SetMover(e)
 	return e
@@ -237,12 +237,12 @@ func (e *Evacuator) beginHandoff(m *move) error {
 }
 
 func (e *Evacuator) begin(m *move, start func() error) error {
-	id := m.connection.ID
+	c := m.connection
 	m.began = time.Now()
 	e.mu.Lock()
-	moving := e.inFlight[id] != nil
+	moving := e.inFlight[c] != nil
 	if !moving {
-		e.inFlight[id] = m
+		e.inFlight[c] = m
 		if m.place == e.handoffs {
 			e.evacuation.beginLocked(m.began)
 		}
@@ -255,7 +255,7 @@ func (e *Evacuator) begin(m *move, start func() error) error {
 	err := start()
 	if err != nil {
 		e.mu.Lock()
-		delete(e.inFlight, id)
+		delete(e.inFlight, c)
 		if m.place == e.handoffs {
 			e.evacuation.abortLocked()
 		}
@@ -268,10 +268,10 @@ func (e *Evacuator) begin(m *move, start func() error) error {
 }
 
 // MoveEnded implements registry.Mover.
-func (e *Evacuator) MoveEnded(id uint64, from *serverconn.Conn, outcome logical.Outcome, paused time.Duration) {
+func (e *Evacuator) MoveEnded(c *logical.Connection, from *serverconn.Conn, outcome logical.Outcome, paused time.Duration) {
 	e.mu.Lock()
-	m := e.inFlight[id]
-	delete(e.inFlight, id)
+	m := e.inFlight[c]
+	delete(e.inFlight, c)
 	if r := e.reloads[from.Ingress]; r != nil {
 		r.count(outcome)
 	}

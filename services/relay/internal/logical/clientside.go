@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/holdfast/holdfast/pkg/ordering"
+	"github.com/holdfast/holdfast/pkg/wire"
 	"github.com/holdfast/holdfast/services/relay/internal/placement"
 	"github.com/holdfast/holdfast/services/relay/internal/serverconn"
 )
@@ -45,6 +46,17 @@ func (c *Connection) Take(ctx context.Context, idle <-chan struct{}, into []orde
 func (c *Connection) tryTake(into []ordering.Message) ([]ordering.Message, *Closure) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	into = c.takeLocked(into)
+	if len(into) == 0 && c.closure.Reason != 0 {
+		closure := c.closure
+		return into, &closure
+	}
+	return into, nil
+}
+
+// takeLocked takes out what is next for the client. A Close is taken alone: it ends the connection of a plain client, and is a
+// message to a resumable one.
+func (c *Connection) takeLocked(into []ordering.Message) []ordering.Message {
 	bytes := 0
 	for len(into) < takeMessages {
 		m, ok := c.end.Inbox.Next()
@@ -56,7 +68,12 @@ func (c *Connection) tryTake(into []ordering.Message) ([]ordering.Message, *Clos
 				break
 			}
 			c.end.Inbox.Take()
-			c.setClosureLocked(closureOf(m))
+			if !c.Resumable {
+				c.setClosureLocked(closureOf(m))
+				break
+			}
+			c.closing = closureOf(m)
+			into = append(into, m)
 			break
 		}
 		c.end.Inbox.Take()
@@ -64,11 +81,7 @@ func (c *Connection) tryTake(into []ordering.Message) ([]ordering.Message, *Clos
 		into = append(into, m)
 	}
 	c.giving = len(into) > 0
-	if len(into) == 0 && c.closure.Reason != 0 {
-		closure := c.closure
-		return into, &closure
-	}
-	return into, nil
+	return into
 }
 
 // Consume says that the client's transport took what Take gave out. It is called by the client's writer only.
@@ -80,17 +93,34 @@ func (c *Connection) Consume(messages int) {
 		c.mu.Unlock()
 		return
 	}
-	now := c.end.Inbox.Consume()
+	owed := c.oweLocked(c.end.Inbox.Consume())
+	c.mu.Unlock()
+	owed.pay()
+}
+
+// debt is a receipt that a lane is to be told of, once the lock is released.
+type debt struct {
+	lane *wire.Lane
+	now  bool
+}
+
+// oweLocked returns what is owed to the app server, at once or shortly.
+func (c *Connection) oweLocked(now bool) debt {
 	owe := c.end.Inbox.Owes() && (now || !c.owing)
 	c.owing = c.owing || owe
-	lane := c.laneLocked()
-	c.mu.Unlock()
+	if !owe {
+		return debt{}
+	}
+	return debt{c.laneLocked(), now}
+}
+
+func (d debt) pay() {
 	switch {
-	case lane == nil: // a resume says what is owed
-	case owe && now:
-		lane.Ready(false)
-	case owe:
-		lane.Owe()
+	case d.lane == nil: // nothing is owed, or a resume says it
+	case d.now:
+		d.lane.Ready(false)
+	default:
+		d.lane.Owe()
 	}
 }
 
@@ -164,7 +194,7 @@ func (c *Connection) viewLocked() placement.Connection {
 		v.State = placement.Parked
 	case state == ordering.Settled:
 		v.State = placement.Settled
-	case state == ordering.Opening, state == ordering.Reopening:
+	case state == ordering.Opening, state == ordering.Reopening, state == ordering.Adopting:
 		v.State = placement.Opening
 	}
 	return v

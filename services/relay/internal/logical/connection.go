@@ -27,6 +27,8 @@ type Info struct {
 	// ClientSubject is the subject of the token that the client showed.
 	ClientSubject string
 	ConnectedAt   time.Time
+	// Resumable: the client numbers its messages and acknowledges, and may come anew.
+	Resumable bool
 }
 
 // Observer is told what becomes of connections. It is called without locks held, from any goroutine, and must
@@ -52,6 +54,8 @@ type Ending struct {
 	From, Now *serverconn.Conn
 	// Moving: a move was open.
 	Moving bool
+	// Opened: the connection was opened here, or adopted; false when its adoption was refused, or came to nothing.
+	Opened bool
 	Why    Closure
 }
 
@@ -78,6 +82,8 @@ type Connection struct {
 	toClient, room chan struct{}
 	// over is closed when the connection has ended for the client, with closure set before.
 	over chan struct{}
+	// ready is closed when the app server has confirmed the connection; nil unless the client is a resumable one.
+	ready chan struct{}
 
 	received, sent atomic.Uint64
 
@@ -97,6 +103,13 @@ type Connection struct {
 	discard bool
 	// giving: the client's transport was given messages that it has not taken yet.
 	giving bool
+	// confirmed: ready is closed, or about to be.
+	confirmed bool
+	// toldClient is the last receipt of the app server's that a resumable client was given.
+	toldClient uint64
+	// closing is the application's Close once a resumable client was given it; closedByClient: the client has sent its own.
+	closing        Closure
+	closedByClient bool
 	// owing: a lane was told that a receipt is owed since the last one was sent.
 	owing    bool
 	closure  Closure
@@ -114,10 +127,20 @@ type use struct {
 // New returns a connection on the server connection, which its caller has acquired, for the owner to make known and then
 // to Start. Counters may be nil: then nobody follows its moves.
 func New(info Info, s *serverconn.Conn, observer Observer, counters *telemetry.Counters) *Connection {
+	end := ordering.NewInitiator(s.Path, s.Window)
+	if info.Resumable {
+		end.Number()
+	}
+	return newConnection(info, s, observer, counters, end)
+}
+
+func newConnection(info Info, s *serverconn.Conn, observer Observer, counters *telemetry.Counters, end *ordering.Initiator) *Connection {
 	c := &Connection{
 		Info: info, Instance: s.Instance, observer: observer, counters: counters,
-		toClient: make(chan struct{}, 1), room: make(chan struct{}, 1), over: make(chan struct{}),
-		end: ordering.NewInitiator(s.Path, s.Window),
+		toClient: make(chan struct{}, 1), room: make(chan struct{}, 1), over: make(chan struct{}), end: end,
+	}
+	if info.Resumable {
+		c.ready = make(chan struct{})
 	}
 	c.end.Outbox.Freed = payload.Free
 	c.placeLocked(s)
@@ -145,33 +168,55 @@ func (c *Connection) Start() {
 // Push sends a message of the client to the app server; it blocks while the window is full. The payload is copied. It is called
 // by the client's reader only. Its error is the cause of the context, ErrOver, or ordering.ErrEnded after a half-close.
 func (c *Connection) Push(ctx context.Context, m ordering.Message) error {
+	_, err := c.push(ctx, 0, m)
+	return err
+}
+
+// push pushes a message that its sender has numbered, or has not when the number is 0.
+func (c *Connection) push(ctx context.Context, seq uint64, m ordering.Message) (fresh bool, err error) {
 	m.Payload = payload.Clone(m.Payload)
 	for {
 		c.mu.Lock()
 		if c.ended || c.closure.Reason != 0 {
 			c.mu.Unlock()
-			return ErrOver
+			return false, ErrOver
 		}
-		_, err := c.end.Outbox.Push(m)
+		fresh, err = c.pushLocked(seq, m)
 		fx := c.effectsLocked()
 		c.mu.Unlock()
-		if err == nil {
-			if m.Kind != ordering.HalfClose {
+		switch {
+		case err == nil && !fresh:
+			payload.Free(m.Payload)
+			return false, nil
+		case err == nil:
+			if m.Kind == ordering.Text || m.Kind == ordering.Binary {
 				c.received.Add(1)
 			}
 			c.apply(fx)
-			return nil
-		}
-		if !errors.Is(err, ordering.ErrWindowFull) {
-			return err
+			return true, nil
+		case !errors.Is(err, ordering.ErrWindowFull):
+			return false, err
 		}
 		select {
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			return false, context.Cause(ctx)
 		case <-c.room:
 		case <-c.over:
 		}
 	}
+}
+
+func (c *Connection) pushLocked(seq uint64, m ordering.Message) (fresh bool, err error) {
+	if seq == 0 {
+		_, err = c.end.Outbox.Push(m)
+		return err == nil, err
+	}
+	fresh, err = c.end.Outbox.PushNumbered(seq, m)
+	if fresh && m.Kind == ordering.Close { // nothing is for the client any more but the receipt
+		c.closedByClient, c.discard = true, true
+		c.consumeAllLocked()
+	}
+	return fresh, err
 }
 
 // ClientGone says that the client is not there any more: what it sent still arrives, followed by the reason.

@@ -17,6 +17,7 @@ type effects struct {
 	dropped   ordering.Verdict
 	firstDrop bool
 	settled   *Settlement
+	ready     bool
 	parked    bool
 	open      Outcome          // with parked
 	from      *serverconn.Conn // with parked
@@ -37,6 +38,9 @@ func (c *Connection) effectsLocked() effects {
 		c.ended = true
 	}
 	if c.ended {
+		if c.closedByClient { // and the application has taken that
+			c.setClosureLocked(Closure{holdfastv1.CloseReason_CLOSE_REASON_CLIENT_GONE, "the client closed the connection"})
+		}
 		c.endLocked(&fx)
 		return fx
 	}
@@ -58,7 +62,7 @@ func (c *Connection) endLocked(fx *effects) {
 		return
 	}
 	c.told = true
-	fx.ended = &Ending{From: c.movedFromLocked(), Now: c.last, Moving: c.movingLocked(), Why: c.closure}
+	fx.ended = &Ending{From: c.movedFromLocked(), Now: c.last, Moving: c.movingLocked(), Opened: c.end.Opened(), Why: c.closure}
 	if c.closure.Reason == 0 { // the application's Close waits for the client to take what came before it
 		fx.ended.Why.Reason = holdfastv1.CloseReason_CLOSE_REASON_APPLICATION_CLOSED
 	}
@@ -102,6 +106,9 @@ func (c *Connection) apply(fx effects) {
 	}
 	if fx.settled != nil {
 		c.observer.Settled(c, *fx.settled)
+	}
+	if fx.ready {
+		close(c.ready)
 	}
 	for _, s := range fx.released {
 		c.observer.Released(s, s.Release())

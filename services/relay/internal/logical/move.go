@@ -28,10 +28,13 @@ const (
 	Gap
 	// ConnectionEnded: the connection ended first.
 	ConnectionEnded
+	// Adopted: the connection was taken up for a client that had come anew.
+	Adopted
 )
 
 var outcomeNames = [...]string{
 	Moved: "moved", Resumed: "resumed", PathLost: "path_lost", TimedOut: "timed_out", Gap: "gap", ConnectionEnded: "connection_ended",
+	Adopted: "adopted",
 }
 
 // String returns the outcome's name, as it stands in metrics.
@@ -42,11 +45,14 @@ func (o Outcome) String() string {
 	return fmt.Sprintf("Outcome(%d)", uint8(o))
 }
 
+// well reports whether the connection was carried on.
+func (o Outcome) well() bool { return o == Moved || o == Resumed || o == Adopted }
+
 // Settlement says where a connection has settled, and how it got there.
 type Settlement struct {
 	// From is where it was before, nil when it is new; Now is where it is.
 	From, Now *serverconn.Conn
-	// Outcome is Moved or Resumed, 0 when it is new.
+	// Outcome is Moved, Resumed or Adopted, 0 when it is new.
 	Outcome Outcome
 	// Paused is for how long the app server held the outgoing traffic in a handoff, and in a resume the time since the
 	// loss was noticed.
@@ -162,7 +168,7 @@ func (c *Connection) Lost(s *serverconn.Conn) {
 // GiveUp parks a connection whose move takes too long: a path may be half-open.
 func (c *Connection) GiveUp() {
 	c.mu.Lock()
-	if c.ended || !c.movingLocked() {
+	if c.ended || !c.movingLocked() && c.end.State() != ordering.Adopting {
 		c.mu.Unlock()
 		return
 	}
@@ -247,7 +253,14 @@ func (c *Connection) unholdLocked(fx *effects) {
 // settleLocked lets go of the server connections that are not needed any more.
 func (c *Connection) settleLocked(fx *effects, before ordering.InitiatorState, from *serverconn.Conn, pausedMicros uint64) {
 	s := &Settlement{From: from, Now: c.last}
+	if !c.confirmed && c.ready != nil {
+		c.confirmed, fx.ready = true, true
+	}
 	switch {
+	case before == ordering.Adopting:
+		if s.Outcome = Adopted; c.parked.since.IsZero() {
+			s.From = nil
+		}
 	case !c.parked.since.IsZero():
 		s.Outcome, s.Paused = Resumed, time.Since(c.parked.since)
 	case before == ordering.Opening:

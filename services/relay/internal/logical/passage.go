@@ -97,7 +97,7 @@ func (c *Connection) newPassage(mode string, target *serverconn.Conn) *passage {
 // sent follows a frame that is sent.
 func (p *passage) sent(kind ordering.FrameKind, x *wire.Extra) {
 	switch kind {
-	case ordering.Migrate, ordering.Resume, ordering.Open:
+	case ordering.Migrate, ordering.Resume, ordering.Adopt, ordering.Open:
 		p.move.Sent()
 		x.Traceparent = p.parent
 	case ordering.Ack:
@@ -113,7 +113,7 @@ func (c *Connection) endPassageLocked(fx *effects, o Outcome, paused time.Durati
 	}
 	c.passage = nil
 	p.outcome, p.paused, p.ended = o, paused, time.Now()
-	if o == Moved || o == Resumed {
+	if o.well() {
 		p.move.Settled(p.ended)
 	}
 	fx.passage = p
@@ -123,7 +123,7 @@ func (c *Connection) endPassageLocked(fx *effects, o Outcome, paused time.Durati
 func (p *passage) tell(c *Connection) {
 	e := telemetry.Ended{
 		Reason: p.reason.String(), Outcome: p.outcome.String(), Paused: p.paused, At: p.ended,
-		Well:   p.outcome == Moved || p.outcome == Resumed,
+		Well:   p.outcome.well(),
 		Failed: p.outcome == PathLost || p.outcome == TimedOut || p.outcome == Gap,
 	}
 	if p.move.Traced() {

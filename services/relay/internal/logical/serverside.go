@@ -38,8 +38,11 @@ func (c *Connection) Receive(s *serverconn.Conn, in *wire.Frame) error {
 	if c.discard {
 		c.consumeAllLocked()
 	}
+	if c.end.State() == ordering.Dismissed {
+		c.dismissedLocked()
+	}
 	fx := c.effectsLocked()
-	fx.toClient, fx.room = c.end.Inbox.Waiting() > 0, f.Consumed > 0
+	fx.toClient, fx.room = c.end.Inbox.Waiting() > 0 || (c.Resumable && c.end.Outbox.Acked() > c.toldClient), f.Consumed > 0
 	if fx.ended != nil {
 		fx.ended.From, fx.ended.Moving = from, moving
 	}
@@ -156,12 +159,12 @@ func (c *Connection) Pull(lane *wire.Lane, batch *wire.Batch, quantum int) bool 
 	return more
 }
 
-// extraLocked follows a frame that is sent. An Open says who the client is.
+// extraLocked follows a frame that is sent. An Open and an Adopt say who the client is.
 func (c *Connection) extraLocked(f ordering.Frame) (x wire.Extra) {
 	if f.Consumed > 0 {
 		c.owing = false
 	}
-	if f.Kind == ordering.Open {
+	if f.Kind == ordering.Open || f.Kind == ordering.Adopt {
 		x.ClientIngress, x.ClientAddress, x.ClientSubject = c.ClientIngress, c.ClientAddress, c.ClientSubject
 	}
 	if c.passage != nil {

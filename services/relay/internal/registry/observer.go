@@ -16,7 +16,14 @@ import (
 
 // Settled implements logical.Observer.
 func (r *Registry) Settled(c *logical.Connection, s logical.Settlement) {
-	if s.From != nil {
+	if s.Outcome == logical.Adopted {
+		r.adopted(c, s.Now)
+	}
+	switch {
+	case s.From == nil:
+	case s.Outcome == logical.Adopted:
+		r.moveEnded(c, s.From, s.Outcome, s.Paused)
+	default:
 		kind := holdfastv1.EventKind_EVENT_KIND_CONNECTION_MOVED
 		if s.Outcome == logical.Resumed {
 			kind = holdfastv1.EventKind_EVENT_KIND_CONNECTION_RESUMED
@@ -33,7 +40,7 @@ func (r *Registry) Settled(c *logical.Connection, s logical.Settlement) {
 }
 
 func (r *Registry) moveEnded(c *logical.Connection, from *serverconn.Conn, o logical.Outcome, paused time.Duration) {
-	r.mover.MoveEnded(c.ID, from, o, paused)
+	r.mover.MoveEnded(c, from, o, paused)
 }
 
 // Parked implements logical.Observer.
@@ -56,13 +63,19 @@ func (r *Registry) Released(s *serverconn.Conn, end bool) {
 
 // Ended implements logical.Observer.
 func (r *Registry) Ended(c *logical.Connection, e logical.Ending) {
-	r.connections.remove(c.ID)
+	r.connections.remove(c)
 	r.clientLeft(c.ClientIngress)
-	r.counters.Closed(wire.CloseReasonName(e.Why.Reason))
+	if e.Opened {
+		kind := holdfastv1.EventKind_EVENT_KIND_CONNECTION_CLOSED
+		if e.Why.Reason == holdfastv1.CloseReason_CLOSE_REASON_RESUMED_ELSEWHERE { // it goes on
+			kind = holdfastv1.EventKind_EVENT_KIND_CONNECTION_LET_GO
+		}
+		r.counters.Closed(wire.CloseReasonName(e.Why.Reason))
+		r.publishConnection(kind, c, e.Now, func(ev *event.Event) {
+			ev.CloseReason, ev.Detail = e.Why.Reason, e.Why.Detail
+		})
+	}
 	r.logEnded(c, e.Now, e.Why)
-	r.publishConnection(holdfastv1.EventKind_EVENT_KIND_CONNECTION_CLOSED, c, e.Now, func(ev *event.Event) {
-		ev.CloseReason, ev.Detail = e.Why.Reason, e.Why.Detail
-	})
 	if e.Moving {
 		r.moveEnded(c, e.From, logical.ConnectionEnded, 0)
 	} else {

@@ -28,7 +28,7 @@ type Mover interface {
 	// Reconsider: a path began to drain, a target appeared, or a connection settled on a draining path.
 	Reconsider()
 	// MoveEnded: an open move of the connection away from a path ended.
-	MoveEnded(id uint64, from *serverconn.Conn, outcome logical.Outcome, paused time.Duration)
+	MoveEnded(c *logical.Connection, from *serverconn.Conn, outcome logical.Outcome, paused time.Duration)
 	// Left: a connection ended on the path, with no move open.
 	Left(from *serverconn.Conn)
 	// Parked: no server connection carries the connection; a resume is wanted.
@@ -251,6 +251,11 @@ func (r *Registry) resolveLocked(info *logical.Info) error {
 
 // Connection returns the logical connection, or nil.
 func (r *Registry) Connection(id uint64) *logical.Connection { return r.connections.get(id) }
+
+// Addressee returns whom a frame of the epoch is for, or nil, and whether anything of the id is known: what is for nobody then is late.
+func (r *Registry) Addressee(id uint64, epoch ordering.Epoch) (c *logical.Connection, known bool) {
+	return r.connections.addressee(id, epoch)
+}
 
 // Connections yields all logical connections, in no order.
 func (r *Registry) Connections() iter.Seq[*logical.Connection] { return r.connections.all() }

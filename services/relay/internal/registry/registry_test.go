@@ -35,7 +35,7 @@ type rig struct {
 
 func (r *rig) Reconsider() { r.reconsidered++ }
 
-func (r *rig) MoveEnded(_ uint64, from *serverconn.Conn, o logical.Outcome, _ time.Duration) {
+func (r *rig) MoveEnded(_ *logical.Connection, from *serverconn.Conn, o logical.Outcome, _ time.Duration) {
 	r.ended = append(r.ended, o.String()+" "+from.ID)
 }
 
@@ -274,7 +274,7 @@ func TestTable(t *testing.T) {
 	for range r.Connections() {
 		break // whoever looks for one only stops here
 	}
-	r.connections.remove(ids[0])
+	r.connections.remove(r.Connection(ids[0]))
 	if r.Connection(ids[0]) != nil || r.Connection(ids[1]) == nil {
 		t.Error("the wrong one was removed")
 	}

@@ -4,6 +4,7 @@ import (
 	"iter"
 	"sync"
 
+	"github.com/holdfast/holdfast/pkg/ordering"
 	"github.com/holdfast/holdfast/services/relay/internal/logical"
 )
 
@@ -16,38 +17,100 @@ type table struct {
 
 type shard struct {
 	mu sync.RWMutex
-	m  map[uint64]*logical.Connection
+	m  map[uint64]entry
+}
+
+// entry is what there is of one id. While a client comes anew there are two: the current one goes on until the app server has given the
+// connection to the challenger, and if it does not.
+type entry struct {
+	current, challenger *logical.Connection
+	// left is closed when the challenger leaves its place; nil without one.
+	left chan struct{}
 }
 
 func (t *table) shard(id uint64) *shard { return &t.shards[id%shards] }
 
-func (t *table) get(id uint64) *logical.Connection {
+// get returns the current connection, or nil.
+func (t *table) get(id uint64) *logical.Connection { return t.entry(id).current }
+
+func (t *table) entry(id uint64) entry {
 	s := t.shard(id)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.m[id]
 }
 
-// add adds the connection unless its id is taken.
-func (t *table) add(c *logical.Connection) bool {
-	s := t.shard(c.ID)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.m == nil {
-		s.m = make(map[uint64]*logical.Connection)
+// addressee returns whom a frame of the epoch is for, or nil, and whether anything of the id is known.
+func (t *table) addressee(id uint64, epoch ordering.Epoch) (c *logical.Connection, known bool) {
+	e := t.entry(id)
+	if e.challenger != nil && e.challenger.Generation() == epoch.Generation() {
+		return e.challenger, true
 	}
-	if s.m[c.ID] != nil {
-		return false
-	}
-	s.m[c.ID] = c
-	return true
+	return e.current, e != entry{}
 }
 
-func (t *table) remove(id uint64) {
+// add adds the connection unless its id is taken.
+func (t *table) add(c *logical.Connection) bool {
+	return t.change(c.ID, func(e *entry) bool {
+		free := *e == entry{}
+		if free {
+			e.current = c
+		}
+		return free
+	})
+}
+
+// challenge adds the challenger unless there is one.
+func (t *table) challenge(c *logical.Connection) bool {
+	return t.change(c.ID, func(e *entry) bool {
+		free := e.challenger == nil
+		if free {
+			e.challenger, e.left = c, make(chan struct{})
+		}
+		return free
+	})
+}
+
+// promote makes the challenger the current one, and returns the one that was.
+func (t *table) promote(c *logical.Connection) (former *logical.Connection) {
+	t.change(c.ID, func(e *entry) bool {
+		if e.challenger == c {
+			close(e.left)
+			former, *e = e.current, entry{current: c}
+		}
+		return true
+	})
+	return former
+}
+
+func (t *table) remove(c *logical.Connection) {
+	t.change(c.ID, func(e *entry) bool {
+		if e.current == c {
+			e.current = nil
+		}
+		if e.challenger == c {
+			close(e.left)
+			e.challenger, e.left = nil, nil
+		}
+		return true
+	})
+}
+
+func (t *table) change(id uint64, how func(*entry) bool) bool {
 	s := t.shard(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.m, id)
+	e := s.m[id]
+	ok := how(&e)
+	switch {
+	case e == entry{}:
+		delete(s.m, id)
+	case s.m == nil:
+		s.m = map[uint64]entry{id: e}
+	default:
+		s.m[id] = e
+	}
+	return ok
 }
 
 // len returns how many there are.
@@ -70,8 +133,12 @@ func (t *table) all() iter.Seq[*logical.Connection] {
 			s := &t.shards[i]
 			copied = copied[:0]
 			s.mu.RLock()
-			for _, c := range s.m {
-				copied = append(copied, c)
+			for _, e := range s.m {
+				for _, c := range []*logical.Connection{e.current, e.challenger} {
+					if c != nil {
+						copied = append(copied, c)
+					}
+				}
 			}
 			s.mu.RUnlock()
 			for _, c := range copied {

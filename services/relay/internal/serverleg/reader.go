@@ -77,14 +77,22 @@ func (s *Service) frame(conn *serverconn.Conn, f *wire.Frame) error {
 			"connection", wire.FormatID(f.Connection), "epoch", f.Step.Epoch, "reason", r.GetReason(), "detail", r.GetDetail())
 		return nil
 	}
-	c := s.registry.Connection(f.Connection)
+	c, known := s.registry.Addressee(f.Connection, f.Step.Epoch)
+	if c == nil && known { // it is of a generation that has lost the connection
+		s.counters.Dropped(ordering.StaleEpoch.String())
+		return nil
+	}
 	// A connection belongs to one process: to another it is as unknown as one that does not exist.
 	if c == nil || c.Instance != conn.Instance {
 		s.unknown(conn, f)
 		return nil
 	}
 	if gone := f.GoneAtOnce(); gone != nil {
-		c.PeerDoesNotKnow(gone)
+		if f.Step.Epoch.Generation() < c.Generation() {
+			s.counters.Dropped(ordering.StaleEpoch.String())
+		} else {
+			c.PeerDoesNotKnow(gone)
+		}
 		return nil
 	}
 	if m := f.Step.Message; len(m.Payload) > s.config.MaxMessageBytes {

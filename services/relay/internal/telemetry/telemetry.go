@@ -29,6 +29,7 @@ const (
 	outcome     = attribute.Key("outcome")
 	phase       = attribute.Key("phase")
 	reason      = attribute.Key("reason")
+	before      = attribute.Key("before")
 )
 
 // Counters are the relay's instruments. They are safe for concurrent use.
@@ -38,6 +39,8 @@ type Counters struct {
 	tracer trace.Tracer
 	// connections counts logical connections opened, closed those that ended, by reason.
 	connections, closed metric.Int64Counter
+	// resumed counts clients that came anew, by whether they were here before.
+	resumed metric.Int64Counter
 	// moves counts handoffs and resumes that ended, by mode, reason and outcome.
 	moves metric.Int64Counter
 	// dropped counts dropped frames, by reason; errors the breaches of the protocol, by reason.
@@ -61,6 +64,8 @@ func New(meters metric.MeterProvider, traces trace.TracerProvider) (*Counters, e
 	}
 	counter(&c.connections, "holdfast.relay.connections.opened", "{connection}", "Logical connections opened.")
 	counter(&c.closed, "holdfast.relay.connections.closed", "{connection}", "Logical connections ended, by reason.")
+	counter(&c.resumed, "holdfast.relay.clients.resumed", "{client}",
+		"Resumable clients that came anew and have their connection again, by where they were before: at this relay or at another.")
 	counter(&c.moves, "holdfast.relay.moves", "{move}", "Moves that ended: handoffs and resumes, by mode, reason and outcome.")
 	counter(&c.dropped, "holdfast.relay.frames.dropped", "{frame}", "Frames dropped, by reason.")
 	counter(&c.errors, "holdfast.relay.errors", "{error}", "Breaches of the protocol, by reason.")
@@ -101,6 +106,15 @@ func (c *Counters) Opened() { c.connections.Add(context.Background(), 1) }
 
 // Closed counts an ended logical connection.
 func (c *Counters) Closed(why string) { add(c.closed, reason.String(why)) }
+
+// ClientResumed counts a client that came anew.
+func (c *Counters) ClientResumed(hereBefore bool) {
+	from := "other"
+	if hereBefore {
+		from = "here"
+	}
+	add(c.resumed, before.String(from))
+}
 
 // Dropped counts a dropped frame.
 func (c *Counters) Dropped(why string) { add(c.dropped, reason.String(why)) }

@@ -1,0 +1,98 @@
+package registry
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
+	"github.com/holdfast/holdfast/pkg/wire"
+	"github.com/holdfast/holdfast/services/relay/internal/event"
+	"github.com/holdfast/holdfast/services/relay/internal/logical"
+	"github.com/holdfast/holdfast/services/relay/internal/placement"
+	"github.com/holdfast/holdfast/services/relay/internal/serverconn"
+)
+
+// Adopt asks the process of an app server for the connection of the info, for a client that has come anew; whether it is to be had is
+// known when the returned connection is Ready, or Over. A client that has the same connection here already goes on until then.
+// Another one that is coming anew is waited for, until the context ends.
+func (r *Registry) Adopt(ctx context.Context, info logical.Info, process serverconn.Instance, claim logical.Claim) (*logical.Connection, error) {
+	for {
+		e := r.connections.entry(info.ID)
+		if e.challenger != nil {
+			select {
+			case <-e.left:
+				continue
+			case <-ctx.Done():
+				return nil, context.Cause(ctx)
+			}
+		}
+		if e.current != nil {
+			if claim.Newest = e.current.Generation(); claim.Token < claim.Newest && e.current.Welcomed() {
+				return nil, Refused(holdfastv1.RefuseReason_REFUSE_REASON_REPLAYED)
+			}
+		}
+		c, err := r.adopt(info, process, claim)
+		if err != nil {
+			return nil, err
+		}
+		if c != nil {
+			c.Start()
+			return c, nil
+		}
+	}
+}
+
+// adopt returns nil when the place or the path was not to be had; both are chosen anew.
+func (r *Registry) adopt(info logical.Info, process serverconn.Instance, claim logical.Claim) (*logical.Connection, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.checkStoppingLocked(); err != nil {
+		return nil, err
+	}
+	path, ok := placement.Choose(r.pathsLocked(func(s *serverconn.Conn) bool { return s.Instance == process && !s.Ending() }))
+	if !ok {
+		return nil, wire.Errorf(holdfastv1.ErrorReason_ERROR_REASON_NO_APP_SERVER,
+			"the app server %q that has the connection is not attached here at the moment; try another relay, or again later", process.ServerID)
+	}
+	on := r.paths[path]
+	if !on.Acquire() {
+		return nil, nil
+	}
+	r.seenLocked(info.ClientIngress)
+	info.ConnectedAt = time.Now()
+	c := logical.Adopt(info, on, r, r.counters, claim)
+	if !r.connections.challenge(c) {
+		on.AddLoad(-1)
+		on.Release()
+		return nil, nil
+	}
+	r.ingresses[info.ClientIngress].clients++
+	return c, nil
+}
+
+// Refused returns the error for a client whose connection the app server did not give to it.
+func Refused(why holdfastv1.RefuseReason) error {
+	switch why {
+	case holdfastv1.RefuseReason_REFUSE_REASON_REPLAYED:
+		return wire.Errorf(holdfastv1.ErrorReason_ERROR_REASON_RESUME_TOKEN_REPLAYED,
+			"a client with a newer token has the connection; this one is not good any more")
+	case holdfastv1.RefuseReason_REFUSE_REASON_IMPOSSIBLE:
+		return wire.Errorf(holdfastv1.ErrorReason_ERROR_REASON_IMPOSSIBLE_NUMBER,
+			"received_seq or consumed_seq cannot be: more than was ever sent, or less than was acknowledged")
+	}
+	return wire.CloseStatus(holdfastv1.CloseReason_CLOSE_REASON_RESUMED_ELSEWHERE, "the connection was resumed on another stream")
+}
+
+// adopted puts the connection in the place of the one that the client had here before, if it had.
+func (r *Registry) adopted(c *logical.Connection, s *serverconn.Conn) {
+	former := r.connections.promote(c)
+	r.counters.ClientResumed(former != nil)
+	r.logConnection(slog.LevelDebug, "client resumed", c, s, "client_ingress", c.ClientIngress, "here_before", former != nil)
+	r.publishConnection(holdfastv1.EventKind_EVENT_KIND_CLIENT_RESUMED, c, s, func(e *event.Event) { e.Detail = "client came in through " + c.ClientIngress })
+	if former != nil {
+		former.LetGo(logical.Closure{
+			Reason: holdfastv1.CloseReason_CLOSE_REASON_RESUMED_ELSEWHERE, Detail: "the connection was resumed on another stream",
+		})
+	}
+}
