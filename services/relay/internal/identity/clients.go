@@ -21,6 +21,7 @@ import (
 	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
 	"github.com/holdfast/holdfast/pkg/wire"
 	"github.com/holdfast/holdfast/services/relay/internal/config"
+	"github.com/holdfast/holdfast/services/relay/internal/watched"
 )
 
 const (
@@ -59,11 +60,11 @@ func NewClients(c *config.Security, log *slog.Logger) (*Clients, error) {
 	)}
 	switch {
 	case c.JWTKey != "":
-		file, err := watch(c.JWTKey, c.TLSRefresh, log, publicKey)
+		file, err := watched.Open(c.JWTKey, c.TLSRefresh, log, publicKey)
 		if err != nil {
 			return nil, fmt.Errorf("--jwt-key: %w", err)
 		}
-		clients.keys = func(context.Context) jwt.Keyfunc { return file.get() }
+		clients.keys = func(context.Context) jwt.Keyfunc { return file.Get() }
 	case strings.HasPrefix(c.JWTJWKS, "https://"):
 		ctx, cancel := context.WithCancel(context.Background())
 		loud := false // a relay that cannot get the keys lets nobody in: it should not seem to be well
@@ -79,11 +80,11 @@ func NewClients(c *config.Security, log *slog.Logger) (*Clients, error) {
 		}
 		clients.keys, clients.close = func(ctx context.Context) jwt.Keyfunc { return named(set.KeyfuncCtx(ctx)) }, cancel
 	default:
-		file, err := watch(c.JWTJWKS, c.TLSRefresh, log, keySet)
+		file, err := watched.Open(c.JWTJWKS, c.TLSRefresh, log, keySet)
 		if err != nil {
 			return nil, fmt.Errorf("--jwt-jwks: %w", err)
 		}
-		clients.keys = func(context.Context) jwt.Keyfunc { return file.get() }
+		clients.keys = func(context.Context) jwt.Keyfunc { return file.Get() }
 	}
 	return clients, nil
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/holdfast/holdfast/pkg/wire"
 	"github.com/holdfast/holdfast/services/relay/internal/config"
 	"github.com/holdfast/holdfast/services/relay/internal/ingress"
+	"github.com/holdfast/holdfast/services/relay/internal/watched"
 )
 
 // rule says what an app server of an identity may name itself.
@@ -34,7 +35,7 @@ type rule struct {
 
 // Servers checks app servers. It is safe for concurrent use. A nil one lets everybody in.
 type Servers struct {
-	rules *watched[[]rule] // nil: an identity is its own server_id
+	rules *watched.File[[]rule] // nil: an identity is its own server_id
 }
 
 // NewServers returns what checks app servers as the settings say; nil when they ask for no certificate.
@@ -45,7 +46,7 @@ func NewServers(c *config.Security, log *slog.Logger) (*Servers, error) {
 	if c.ServerIdentities == "" {
 		return &Servers{}, nil
 	}
-	rules, err := watch(c.ServerIdentities, c.TLSRefresh, log, parseRules)
+	rules, err := watched.Open(c.ServerIdentities, c.TLSRefresh, log, parseRules)
 	if err != nil {
 		return nil, fmt.Errorf("--server-identities: %w", err)
 	}
@@ -101,7 +102,7 @@ func (s *Servers) Check(names []string, serverID, application string) error {
 		}
 		return denied("server_id %q is not what the certificate is for: %s", serverID, strings.Join(names, ", "))
 	}
-	for _, r := range s.rules.get() {
+	for _, r := range s.rules.Get() {
 		if slices.Contains(names, r.Identity) && r.allows(serverID, application) {
 			return nil
 		}
