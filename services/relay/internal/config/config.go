@@ -2,6 +2,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -42,6 +43,7 @@ type Config struct {
 	LogLevel          slog.Level    `default:"info" help:"Least level that is logged: debug, info, warn or error."`
 	Security          `embed:""`
 	Limits            `embed:""`
+	Resume            `embed:""`
 
 	networks, vouching []netip.Prefix
 	level              *slog.LevelVar
@@ -98,7 +100,7 @@ func (c *Config) Validate() error {
 			return fmt.Errorf("--relay-id is empty and the host has no name: %w", err)
 		}
 	}
-	if err := c.Limits.check(); err != nil {
+	if err := errors.Join(c.Limits.check(), c.Resume.check()); err != nil {
 		return err
 	}
 	return c.Security.check(c.Listen, c.WebsocketListen, c.AdminListen)

@@ -25,6 +25,7 @@ type Security struct {
 	JWTIssuer        string        `name:"jwt-issuer" help:"Issuer that tokens must name. Required with a key."`
 	JWTAudience      string        `name:"jwt-audience" help:"Audience that tokens must name. Required with a key."`
 	JWTLeeway        time.Duration `name:"jwt-leeway" default:"30s" help:"By how much clocks may differ when the times of a token are checked, 0s to 10m."`
+	ResumeKeyFile    string        `name:"resume-key-file" placeholder:"FILE" help:"File with the keys that resume tokens are signed with, one a line, as holdfast keygen prints them; the first signs, all verify. Give all relays the same; read again when it changes. Without it a client can come back to this process only."`
 	Insecure         bool          `help:"Listen on addresses other than loopback although no TLS is configured there, or no credentials for operators."`
 }
 

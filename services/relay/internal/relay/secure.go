@@ -15,6 +15,7 @@ import (
 	"github.com/holdfast/holdfast/services/relay/internal/adminport"
 	"github.com/holdfast/holdfast/services/relay/internal/config"
 	"github.com/holdfast/holdfast/services/relay/internal/identity"
+	"github.com/holdfast/holdfast/services/relay/internal/resumetoken"
 	"github.com/holdfast/holdfast/services/relay/internal/telemetry"
 )
 
@@ -24,6 +25,7 @@ type secrets struct {
 	token                  *adminport.Token
 	clients                *identity.Clients
 	servers                *identity.Servers
+	resume                 *resumetoken.Keys // never nil
 }
 
 // openSecrets reads the files that the settings name.
@@ -62,7 +64,10 @@ func (s *secrets) open(cfg *config.Config, counters *telemetry.Counters, log *sl
 	if s.clients, err = identity.NewClients(&cfg.Security, log); err != nil {
 		return err
 	}
-	s.servers, err = identity.NewServers(&cfg.Security, log)
+	if s.servers, err = identity.NewServers(&cfg.Security, log); err != nil {
+		return err
+	}
+	s.resume, err = resumetoken.New(&cfg.Security, log)
 	return err
 }
 
