@@ -42,6 +42,9 @@ relay:
   windowBytes: 524288
   maxMessageBytes: 16777216
   maxMovesInFlight: 64
+  resumeTime: 1m
+  resumeTokenTime: 10m
+  reconnectWindow: 20s
   logLevel: debug
   pprof: true
   insecure: true
@@ -54,6 +57,7 @@ relay:
   serverIdentities: |
     sample-1: echo
   jwt: {jwksUrl: "https://issuer.test/keys", keySecret: {secretName: key}, issuer: "https://issuer.test/", audience: relay}
+  resumeKeys: {secretName: resume}
   limits: {maxConnections: 1000000, maxConnectionsPerAddress: 100, maxConnectionsPerIdentity: 10, connectionRate: 0.5, messageRate: 1000}
   env: [{name: GOGC, value: "200"}]
   podAnnotations: {a: b}
@@ -73,6 +77,7 @@ serviceMonitor: {enabled: true, labels: {release: p}}
 			"--admin-token-file=/etc/holdfast/admin-token/token", "--server-ca=/etc/holdfast/server-ca/ca.crt",
 			"--server-identities=/etc/holdfast/server-identities/identities", "--jwt-jwks=https://issuer.test/keys",
 			"--jwt-key=/etc/holdfast/jwt-key/key.pem", "--jwt-issuer=https://issuer.test/", "--jwt-audience=relay",
+			"--resume-key-file=/etc/holdfast/resume-keys/keys", "--resume-time=1m", "--resume-token-time=10m", "--reconnect-window=20s",
 			"--max-connections=1000000", "--max-connections-per-address=100", "--max-connections-per-identity=10",
 			"--connection-rate=0.5", "--message-rate=1000",
 		},

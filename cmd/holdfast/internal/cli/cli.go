@@ -41,6 +41,7 @@ type commands struct {
 	LogLevel logLevelCommand `cmd:"" help:"Have the relay log more or less from now on."`
 	Health   healthCommand   `cmd:"" help:"Ask a gRPC server for its health."`
 	Doctor   doctorCommand   `cmd:"" help:"Check a deployment from outside and say what to change."`
+	Keygen   keygenCommand   `cmd:"" help:"Print a fresh key for the resume tokens of clients."`
 	Ingress  ingressCommand  `cmd:"" help:"Run a small ingress for demonstrations and tests."`
 	Traffic  trafficCommand  `cmd:"" help:"Run clients that check every message."`
 	Demo     demoCommand     `cmd:"" help:"Start everything, reload an ingress under traffic and judge the result."`

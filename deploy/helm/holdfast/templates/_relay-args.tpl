@@ -48,6 +48,12 @@
 {{- end }}
 {{- include "holdfast.flag" (dict "name" "jwt-issuer" "value" .jwt.issuer) }}
 {{- include "holdfast.flag" (dict "name" "jwt-audience" "value" .jwt.audience) }}
+{{- if .resumeKeys.secretName }}
+- --resume-key-file=/etc/holdfast/resume-keys/{{ .resumeKeys.key }}
+{{- end }}
+{{- include "holdfast.flag" (dict "name" "resume-time" "value" .resumeTime) }}
+{{- include "holdfast.flag" (dict "name" "resume-token-time" "value" .resumeTokenTime) }}
+{{- include "holdfast.flag" (dict "name" "reconnect-window" "value" .reconnectWindow) }}
 {{- include "holdfast.flag" (dict "name" "max-connections" "value" (include "holdfast.count" .limits.maxConnections)) }}
 {{- include "holdfast.flag" (dict "name" "max-connections-per-address" "value" (include "holdfast.count" .limits.maxConnectionsPerAddress)) }}
 {{- include "holdfast.flag" (dict "name" "max-connections-per-identity" "value" (include "holdfast.count" .limits.maxConnectionsPerIdentity)) }}
@@ -68,7 +74,8 @@
   (dict "name" "admin-token" "secret" .adminToken.secretName)
   (dict "name" "server-ca" "secret" .serverCA.secretName)
   (dict "name" "jwks" "secret" .jwt.jwksSecret.secretName)
-  (dict "name" "jwt-key" "secret" .jwt.keySecret.secretName) }}
+  (dict "name" "jwt-key" "secret" .jwt.keySecret.secretName)
+  (dict "name" "resume-keys" "secret" .resumeKeys.secretName) }}
 {{- $all | toJson }}
 {{- end }}
 {{- end }}
