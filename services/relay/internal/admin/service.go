@@ -109,6 +109,7 @@ var leftReasons = map[placement.Reason]holdfastv1.LeftReason{
 func progressResponse(p evacuation.Progress) *holdfastv1.ReloadIngressResponse {
 	r := &holdfastv1.ReloadIngressResponse{
 		Ingress: p.Ingress, Planned: uint32(p.Planned), Moved: uint32(p.Moved), Closed: uint32(p.Closed),
+		ClientsAsked: uint32(p.ClientsAsked), ClientsMoved: uint32(p.ClientsMoved),
 		Elapsed: durationpb.New(p.Elapsed), Done: p.Done, SafeToReload: p.Safe, ReturnsAt: timestamppb.New(p.ReturnsAt),
 	}
 	for _, reason := range slices.Sorted(maps.Keys(p.Left)) {

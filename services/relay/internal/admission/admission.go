@@ -29,7 +29,12 @@ type Gate struct {
 	// Guarded by mu: how many are in, in all, by address and by identity. What is not known is not counted.
 	all                  int
 	byHost, byIdentities map[string]int
+	// pleading is how many are in beyond the limits and have yet to show why.
+	pleading int
 }
+
+// maxPleading bounds how many may be in beyond the limits who have yet to show why.
+const maxPleading = 256
 
 // Guest is who asks to be let in.
 type Guest struct {
@@ -94,19 +99,41 @@ func (g *Gate) Admit(guest Guest) error {
 				"there are %d connections %s, which is the limit; end one, or try again later", l.now, l.what)
 		}
 	}
-	g.all++
-	add(g.byHost, guest.Host, 1)
-	add(g.byIdentities, guest.Identity, 1)
+	g.countLocked(guest, 1)
 	return nil
+}
+
+// Plead lets in a guest whom Admit did not let in, to show that it takes the place of another; Pleaded says that it was heard, whatever
+// it said. It reports false when too many are heard already.
+func (g *Gate) Plead(guest Guest) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.pleading >= maxPleading {
+		return false
+	}
+	g.pleading++
+	g.countLocked(guest, 1)
+	return true
+}
+
+// Pleaded ends what Plead began. The guest is in until Leave.
+func (g *Gate) Pleaded() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.pleading--
 }
 
 // Leave lets out a guest that was let in.
 func (g *Gate) Leave(guest Guest) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.all--
-	add(g.byHost, guest.Host, -1)
-	add(g.byIdentities, guest.Identity, -1)
+	g.countLocked(guest, -1)
+}
+
+func (g *Gate) countLocked(guest Guest, n int) {
+	g.all += n
+	add(g.byHost, guest.Host, n)
+	add(g.byIdentities, guest.Identity, n)
 }
 
 func known(name string, most int) int {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
+	"github.com/holdfast/holdfast/pkg/wire"
 	"github.com/holdfast/holdfast/services/relay/internal/telemetry"
 )
 
@@ -58,10 +59,16 @@ func (s *Service) attend(now time.Time) {
 	for _, l := range s.all() {
 		h := l.conn.Holding()
 		l.pulse.see(now, l.conn.Messages(), h.Taken, h.Blocked)
-		if reason, detail := s.timeIsUp(l, now); reason != 0 {
+		switch reason, detail := s.timeIsUp(l, now); {
+		case reason == holdfastv1.CloseReason_CLOSE_REASON_TOKEN_EXPIRED && l.conn.Resumable: // it may come back with a new one
+			l.end(wire.CloseStatus(reason, detail))
+		case reason != 0:
 			l.conn.Close(reason, detail)
+		case l.conn.Resumable:
+			s.renewToken(l, now)
 		}
 	}
+	s.expireAway(now)
 	s.retained.Store(retained)
 	s.waiting.Store(waiting)
 	s.config.Gate.Look(retained + waiting)

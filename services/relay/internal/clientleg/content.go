@@ -18,9 +18,15 @@ const (
 	tagText     = 2<<3 | byte(protowire.BytesType)
 	tagBinary   = 3<<3 | byte(protowire.BytesType)
 	tagMessages = 4<<3 | byte(protowire.BytesType)
+	tagFirstSeq = 5<<3 | byte(protowire.VarintType)
+	tagConsumed = 6<<3 | byte(protowire.VarintType)
+	// tagToken and tagReconnect are a ConnectResponse's alone.
+	tagToken     = 7<<3 | byte(protowire.BytesType)
+	tagReconnect = 8<<3 | byte(protowire.BytesType)
 
 	tagItemText   = 1<<3 | byte(protowire.BytesType)
 	tagItemBinary = 2<<3 | byte(protowire.BytesType)
+	tagItemClose  = 4<<3 | byte(protowire.BytesType)
 )
 
 // request is a ConnectRequest. It reuses its memory from one to the next.
@@ -30,6 +36,9 @@ type request struct {
 	single ordering.Message
 	// items are the messages of a batch. The Kind of one that is empty is 0.
 	items []ordering.Message
+	// firstSeq, consumed and welcomed are a resumable client's; 0 and false when they are absent.
+	firstSeq, consumed uint64
+	welcomed           bool
 
 	buffer mem.Buffer // has the payloads
 }
@@ -44,7 +53,11 @@ var errNotUTF8 = errors.New("a text is not valid UTF-8")
 func (r *request) Decode(buffer mem.Buffer) error {
 	r.Release()
 	r.buffer = buffer
-	return wire.Fields(buffer.ReadOnlyData(), func(number protowire.Number, value []byte) error {
+	return r.decode(buffer.ReadOnlyData())
+}
+
+func (r *request) decode(encoded []byte) error {
+	return wire.FieldsAndNumbers(encoded, func(number protowire.Number, value []byte) error {
 		var err error
 		switch number {
 		case 1:
@@ -65,6 +78,15 @@ func (r *request) Decode(buffer mem.Buffer) error {
 			r.items = append(r.items, m)
 		}
 		return err
+	}, func(number protowire.Number, value uint64) {
+		switch number {
+		case 5:
+			r.firstSeq = value
+		case 6:
+			r.consumed = value
+		case 7:
+			r.welcomed = value != 0
+		}
 	})
 }
 
@@ -82,14 +104,20 @@ func (r *request) Release() {
 }
 
 func decodeItem(b []byte) (m ordering.Message, err error) {
-	err = wire.Fields(b, func(number protowire.Number, value []byte) (err error) {
+	err = wire.FieldsAndNumbers(b, func(number protowire.Number, value []byte) (err error) {
 		switch number {
 		case 1:
 			m, err = textMessage(value)
 		case 2:
 			m = binaryMessage(value)
+		case 4:
+			m, err = closeMessage(value)
 		}
 		return err
+	}, func(number protowire.Number, value uint64) {
+		if number == 3 && value != 0 {
+			m = ordering.Message{Kind: ordering.HalfClose}
+		}
 	})
 	return m, err
 }
@@ -105,10 +133,21 @@ func binaryMessage(b []byte) ordering.Message {
 	return ordering.Message{Kind: ordering.Binary, Payload: b}
 }
 
+// closeMessage reads a ClientClose. A client has one reason only.
+func closeMessage(b []byte) (ordering.Message, error) {
+	var m holdfastv1.ClientClose
+	err := proto.Unmarshal(b, &m)
+	return wire.CloseMessage(holdfastv1.CloseReason_CLOSE_REASON_CLIENT_GONE, m.GetDetail()), err
+}
+
 // response is a ConnectResponse with one message, or with several when it is a batch.
 type response struct {
 	messages []ordering.Message
 	batch    bool
+	// The rest is for resumable clients; what is 0, empty or nil is not sent.
+	firstSeq, consumed uint64
+	token              string
+	reconnect          *holdfastv1.Reconnect
 }
 
 // Size implements wire.Encoder.
@@ -118,12 +157,39 @@ func (r *response) Size() int {
 	for _, m := range r.messages {
 		size += head + len(m.Payload)
 	}
+	if r.firstSeq+r.consumed > 0 || r.token != "" || r.reconnect != nil {
+		const numbers, reconnect = 22, 32
+		size += numbers + reconnect + len(r.token)
+	}
 	return size
 }
 
 // AppendTo implements wire.Encoder.
 func (r *response) AppendTo(b []byte) ([]byte, error) {
+	if r.firstSeq > 0 {
+		b = protowire.AppendVarint(append(b, tagFirstSeq), r.firstSeq)
+	}
+	if r.consumed > 0 {
+		b = protowire.AppendVarint(append(b, tagConsumed), r.consumed)
+	}
+	if r.token != "" {
+		b = protowire.AppendString(append(b, tagToken), r.token)
+	}
+	if r.reconnect != nil {
+		encoded, err := proto.Marshal(r.reconnect)
+		if err != nil {
+			return b, err
+		}
+		b = protowire.AppendBytes(append(b, tagReconnect), encoded)
+	}
 	for _, m := range r.messages {
+		if m.Kind == ordering.Close {
+			var err error
+			if b, err = appendClose(b, m); err != nil {
+				return b, err
+			}
+			continue
+		}
 		tag := tagBinary
 		if m.Kind == ordering.Text {
 			tag = tagText
@@ -135,6 +201,16 @@ func (r *response) AppendTo(b []byte) ([]byte, error) {
 		b = protowire.AppendBytes(append(b, tag), m.Payload)
 	}
 	return b, nil
+}
+
+// appendClose appends the application's Close, as a message of a batch.
+func appendClose(b []byte, m ordering.Message) ([]byte, error) {
+	encoded, err := proto.Marshal(&holdfastv1.ClientClose{Reason: holdfastv1.CloseReason(m.Reason), Detail: string(m.Payload)})
+	if err != nil {
+		return b, err
+	}
+	b = protowire.AppendVarint(append(b, tagMessages), uint64(1+protowire.SizeBytes(len(encoded))))
+	return protowire.AppendBytes(append(b, tagItemClose), encoded), nil
 }
 
 // messages returns how many messages the request has.

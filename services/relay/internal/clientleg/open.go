@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -20,18 +21,22 @@ import (
 )
 
 // accept takes the first message and opens the connection. It returns no session when the stream ends with that.
-func (s *Service) accept(st stream) (*session, error) {
+func (s *Service) accept(st stream, heard *atomic.Bool) (*session, error) {
 	origin := s.identifier.Identify(st.Context())
 	for _, reason := range origin.Ignored {
 		s.counters.Error(reason)
 	}
-	client, guest, err := s.admit(st, origin)
+	a, err := s.admit(st, origin)
 	if err != nil {
 		return nil, s.refused(origin.Ingress, "", err)
 	}
-	session, err := s.join(st, origin, client, guest)
-	if session == nil {
-		s.config.Gate.Leave(guest)
+	session, err := s.join(st, origin, a, heard)
+	switch {
+	case session == nil:
+		s.config.Gate.Leave(a.guest)
+	case err != nil: // its connection is another's, or nobody's
+		s.leave(session)
+		session = nil
 	}
 	if errors.Is(err, io.EOF) {
 		return nil, nil // it ended before it began
@@ -39,23 +44,36 @@ func (s *Service) accept(st stream) (*session, error) {
 	return session, s.refused(origin.Ingress, "", err)
 }
 
-// admit decides on a stream before it is asked for a message.
-func (s *Service) admit(st stream, origin ingress.Origin) (client identity.Client, guest admission.Guest, err error) {
-	if err = s.config.Gate.Overloaded(); err != nil {
-		return client, guest, err
-	}
-	if client, err = s.config.Identities.Check(st.Context()); err != nil {
-		return client, guest, err
-	}
-	if err = s.config.Gate.Knock(); err != nil {
-		return client, guest, err
-	}
-	guest = admission.Guest{Host: origin.Host, Identity: client.Subject}
-	return client, guest, s.config.Gate.Admit(guest)
+// arrival is whoever has been let in.
+type arrival struct {
+	client identity.Client
+	guest  admission.Guest
+	// crowded is the error for whoever has no good resume token: there are as many as are allowed, and one that takes the place of another
+	// makes none more.
+	crowded error
 }
 
-// join takes the first message and opens the connection. A panic in it is an error of this stream alone.
-func (s *Service) join(st stream, origin ingress.Origin, client identity.Client, guest admission.Guest) (l *session, err error) {
+// admit decides on a stream before it is asked for a message.
+func (s *Service) admit(st stream, origin ingress.Origin) (a arrival, err error) {
+	if err = s.config.Gate.Overloaded(); err != nil {
+		return a, err
+	}
+	if a.client, err = s.config.Identities.Check(st.Context()); err != nil {
+		return a, err
+	}
+	if err = s.config.Gate.Knock(); err != nil {
+		return a, err
+	}
+	a.guest = admission.Guest{Host: origin.Host, Identity: a.client.Subject}
+	if err = s.config.Gate.Admit(a.guest); err != nil && s.config.Gate.Plead(a.guest) {
+		a.crowded, err = err, nil
+	}
+	return a, err
+}
+
+// join takes the first message and opens the connection. A panic in it is an error of this stream alone. A session that comes with an
+// error has a connection, but no client.
+func (s *Service) join(st stream, origin ingress.Origin, a arrival, heard *atomic.Bool) (l *session, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			s.log.Error("opening a connection panicked", "panic", p, "stack", string(debug.Stack()))
@@ -63,23 +81,45 @@ func (s *Service) join(st stream, origin ingress.Origin, client identity.Client,
 		}
 	}()
 	first := &request{}
-	if err := st.RecvMsg(first); err != nil {
+	err = st.RecvMsg(first)
+	if a.crowded != nil {
+		s.config.Gate.Pleaded()
+	}
+	if err != nil {
 		return nil, s.recvError(err)
 	}
-	if err := s.check(first, true); err != nil {
+	heard.Store(true)
+	if err := s.check(first, true, false); err != nil {
 		return nil, err
 	}
-	conn, err := s.open(st, origin, client, first)
+	if a.crowded != nil && first.hello.GetResume() == nil {
+		return nil, a.crowded
+	}
+	conn, err := s.open(st, origin, a.client, first.hello)
 	if err != nil {
 		return nil, err
 	}
 	l = &session{
-		stream: st, conn: conn, guest: guest, expires: client.Expires, first: first, ended: make(chan error, 2),
+		stream: st, conn: conn, guest: a.guest, expires: a.client.Expires, first: first, ended: make(chan error, 2), cut: make(chan error, 1),
 		writer: writer{stream: st, conn: conn, clock: s.clock, batches: first.hello.GetBatches()},
 		pulse:  pulse{moved: time.Now()},
 	}
+	l.writer.notes = &l.notes
 	if n := s.config.Limits.MessageRate; n > 0 {
 		l.rate = rate.NewLimiter(rate.Limit(n), n)
+	}
+	if conn.Resumable {
+		if err := s.awaitReady(st.Context(), conn); err != nil {
+			if first.hello.GetResume() == nil { // nobody has a token for it
+				conn.ClientGone("the client's stream ended before the app server had confirmed the connection")
+			}
+			return l, err
+		}
+	}
+	if first.hello != nil {
+		if err := s.greet(l, first.hello); err != nil {
+			return l, err
+		}
 	}
 	s.mu.Lock()
 	s.served[l] = struct{}{}
@@ -87,10 +127,14 @@ func (s *Service) join(st stream, origin ingress.Origin, client identity.Client,
 	return l, nil
 }
 
-// open places the connection and answers a hello.
-func (s *Service) open(st stream, origin ingress.Origin, client identity.Client, first *request) (*logical.Connection, error) {
-	info := logical.Info{ClientIngress: origin.Ingress, ClientAddress: origin.Address, ClientSubject: client.Subject}
-	hello := first.hello
+// open places the connection, or takes up the one that the client has had.
+func (s *Service) open(st stream, origin ingress.Origin, client identity.Client, hello *holdfastv1.Hello) (*logical.Connection, error) {
+	if hello.GetResume() != nil {
+		return s.resume(st.Context(), origin, client, hello)
+	}
+	info := logical.Info{
+		ClientIngress: origin.Ingress, ClientAddress: origin.Address, ClientSubject: client.Subject, Resumable: hello.GetResumable(),
+	}
 	if hello != nil {
 		info.Application = hello.GetApplication()
 	} else if names := metadata.ValueFromIncomingContext(st.Context(), applicationHeader); len(names) > 0 {
@@ -100,16 +144,19 @@ func (s *Service) open(st stream, origin ingress.Origin, client identity.Client,
 		return nil, wire.Errorf(holdfastv1.ErrorReason_ERROR_REASON_UNKNOWN_APPLICATION,
 			"an application of %d bytes; a name is 1 to %d bytes of printable ASCII with no space", len(info.Application), ingress.MaxName)
 	}
-	conn, err := s.registry.Open(info)
-	if err != nil || hello == nil {
-		return conn, err
+	return s.registry.Open(info)
+}
+
+// greet answers a hello.
+func (s *Service) greet(l *session, hello *holdfastv1.Hello) error {
+	welcome := &holdfastv1.Welcome{}
+	if l.conn.Resumable {
+		var err error
+		if welcome, err = s.welcome(l, hello.GetResume() != nil); err != nil {
+			return err
+		}
 	}
-	err = st.Send(&holdfastv1.ConnectResponse{Welcome: &holdfastv1.Welcome{
-		ConnectionId: wire.FormatID(conn.ID), Application: conn.Application, Ingress: conn.ClientIngress,
-		MaxMessageBytes: uint32(s.config.MaxMessageBytes),
-	}})
-	if err != nil {
-		conn.ClientGone(err.Error())
-	}
-	return conn, err
+	welcome.ConnectionId, welcome.Application, welcome.Ingress = wire.FormatID(l.conn.ID), l.conn.Application, l.conn.ClientIngress
+	welcome.MaxMessageBytes = uint32(s.config.MaxMessageBytes)
+	return l.stream.Send(&holdfastv1.ConnectResponse{Welcome: welcome})
 }

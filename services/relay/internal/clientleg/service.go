@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,6 +25,7 @@ import (
 	"github.com/holdfast/holdfast/services/relay/internal/ingress"
 	"github.com/holdfast/holdfast/services/relay/internal/logical"
 	"github.com/holdfast/holdfast/services/relay/internal/registry"
+	"github.com/holdfast/holdfast/services/relay/internal/resumetoken"
 	"github.com/holdfast/holdfast/services/relay/internal/telemetry"
 )
 
@@ -48,6 +50,8 @@ type Service struct {
 	// served are the sessions whose client's stream lives, under mu. One whose connection has ended for the app server is among them
 	// until its client has taken what came before the end.
 	served map[*session]struct{}
+	// away are the sessions whose resumable client's stream is gone, and since when, under mu. Their connections wait for it.
+	away map[*session]time.Time
 
 	// retained and waiting are what was held for all connections when they were last looked at, in bytes of the windows.
 	retained, waiting atomic.Int64
@@ -63,12 +67,19 @@ type Config struct {
 	// Identities checks tokens; nil: none is asked for.
 	Identities *identity.Clients
 	Gate       *admission.Gate
+	// Tokens are what resumable clients come back with, and Resume says for how long they may.
+	Tokens *resumetoken.Keys
+	Resume config.Resume
+	// AnswerTimeout is for how long an app server may take to confirm the connection of a resumable client before it is asked again.
+	AnswerTimeout time.Duration
+	RelayID       string
 }
 
 // New returns the service.
 func New(cfg Config, r *registry.Registry, id *ingress.Identifier, c *telemetry.Counters, log *slog.Logger) *Service {
 	return &Service{
 		config: cfg, registry: r, identifier: id, counters: c, log: log, clock: newClock(), served: make(map[*session]struct{}),
+		away: make(map[*session]time.Time),
 	}
 }
 
@@ -97,8 +108,14 @@ type session struct {
 	rate   *rate.Limiter
 	first  *request
 	writer writer
-	// pulse is owned by Care.
+	// notes is for a resumable client, and cut ends its stream with an error; capacity 1.
+	notes notes
+	cut   chan error
+	// asked is the round in which it was asked to move, or nil; under the service's mu.
+	asked *round
+	// pulse, and when a resume token is to be renewed, are owned by Care.
 	pulse pulse
+	renew time.Time
 	// ended gets what the writer ended with, and the reader when that ends the stream; capacity 2.
 	ended chan error
 }
@@ -116,21 +133,28 @@ func (s *Service) serve(st stream) error {
 		err     error
 	}
 	opened := make(chan result, 1)
+	var heard atomic.Bool
 	s.loops.Go(func() {
-		session, err := s.accept(st)
+		session, err := s.accept(st, &heard)
 		opened <- result{session, err}
 	})
 	late := time.NewTimer(s.config.Limits.HandshakeTimeout)
 	defer late.Stop()
-	select {
-	case r := <-opened:
-		if r.session == nil {
-			return r.err
+	overdue := late.C
+	for {
+		select {
+		case r := <-opened:
+			if r.session == nil {
+				return r.err
+			}
+			defer s.leave(r.session)
+			s.loops.Go(func() { s.read(r.session) })
+			return ended(s.write(r.session))
+		case <-overdue:
+			if overdue = nil; heard.Load() { // it is the app server that is asked now, and that has a time of its own
+				continue
+			}
 		}
-		defer s.leave(r.session)
-		s.loops.Go(func() { s.read(r.session) })
-		return ended(s.write(r.session))
-	case <-late.C:
 		s.loops.Go(func() {
 			if r := <-opened; r.session != nil { // the first message came in this instant
 				s.leave(r.session)
@@ -141,13 +165,23 @@ func (s *Service) serve(st stream) error {
 	}
 }
 
-// leave ends what accept began.
+// leave ends what accept began. The connection of a resumable client waits for it.
 func (s *Service) leave(l *session) {
-	l.conn.ClientGone("the client's stream ended")
-	s.config.Gate.Leave(l.guest)
 	s.mu.Lock()
 	delete(s.served, l)
+	if l.asked != nil {
+		l.asked.left++
+		if isOver(l.conn) && l.conn.Closure().Reason == holdfastv1.CloseReason_CLOSE_REASON_RESUMED_ELSEWHERE {
+			l.asked.moved++
+		}
+	}
 	s.mu.Unlock()
+	if l.conn.Resumable && !isOver(l.conn) {
+		s.wait(l)
+		return
+	}
+	l.conn.ClientGone("the client's stream ended")
+	s.config.Gate.Leave(l.guest)
 }
 
 // ended returns the status for a client whose session ended with the error.
@@ -183,6 +217,8 @@ func (s *Service) write(l *session) error {
 			if running = over == nil; running {
 				s.startWriter(l) // the end came when it had just given up
 			}
+		case err := <-l.cut:
+			return err
 		case <-l.stream.Context().Done():
 			return context.Cause(l.stream.Context())
 		case <-over:
@@ -202,7 +238,11 @@ func (s *Service) write(l *session) error {
 }
 
 func (s *Service) startWriter(l *session) {
-	s.loops.Go(func() { l.ended <- l.writer.run(l.stream.Context()) })
+	run := l.writer.run
+	if l.conn.Resumable {
+		run = l.writer.runNumbered
+	}
+	s.loops.Go(func() { l.ended <- run(l.stream.Context()) })
 }
 
 // refused counts and logs an error that is the client's fault, and returns it.
@@ -229,6 +269,10 @@ func (s *Service) read(l *session) {
 			m.Release()
 			err = l.stream.RecvMsg(m)
 		}
+		if errors.Is(err, io.EOF) && l.conn.Resumable { // that says nothing of the connection
+			l.ended <- nil
+			return
+		}
 		if errors.Is(err, io.EOF) {
 			err = l.conn.Push(ctx, ordering.Message{Kind: ordering.HalfClose})
 			if err == nil {
@@ -247,16 +291,26 @@ func (s *Service) read(l *session) {
 }
 
 // check returns an error for a request that is not legal there.
-func (s *Service) check(m *request, first bool) error {
-	has := m.single.Kind != 0
+func (s *Service) check(m *request, first, resumable bool) error {
+	has, numbers := m.single.Kind != 0, m.firstSeq+m.consumed > 0 || m.welcomed
 	switch {
-	case m.hello != nil && (!first || has || len(m.items) > 0):
+	case m.hello != nil && (!first || has || len(m.items) > 0 || numbers):
 		return unexpected("a hello is legal only as the first message, and alone")
+	case m.hello == nil && resumable:
+		if err := s.checkNumbered(m); err != nil {
+			return err
+		}
+	case numbers:
+		return unexpected("first_seq, consumed_seq or welcomed from a client whose hello did not say resumable")
+	case m.hello == nil && slices.ContainsFunc(m.items, endsDirection):
+		return unexpected("half_close or close from a client whose hello did not say resumable; end the stream")
 	case has && len(m.items) > 0:
 		return unexpected("text or binary beside messages; send either")
+	}
+	switch {
 	case has:
 		return s.checkSize(m.single)
-	case m.hello == nil && len(m.items) == 0:
+	case m.hello == nil && len(m.items) == 0 && !resumable:
 		return unexpected("a request with no hello, no text, no binary and no messages")
 	}
 	for i, item := range m.items {
@@ -270,6 +324,10 @@ func (s *Service) check(m *request, first bool) error {
 	return nil
 }
 
+func endsDirection(m ordering.Message) bool {
+	return m.Kind == ordering.HalfClose || m.Kind == ordering.Close
+}
+
 func (s *Service) checkSize(m ordering.Message) error {
 	if len(m.Payload) > s.config.MaxMessageBytes {
 		return wire.Errorf(holdfastv1.ErrorReason_ERROR_REASON_MESSAGE_TOO_LARGE,
@@ -280,13 +338,19 @@ func (s *Service) checkSize(m ordering.Message) error {
 
 // receive pushes the messages of one request.
 func (s *Service) receive(ctx context.Context, l *session, m *request, first bool) error {
-	if err := s.check(m, first); err != nil {
+	if err := s.check(m, first, l.conn.Resumable); err != nil {
 		return err
 	}
 	if l.rate != nil && !l.rate.AllowN(time.Now(), m.messages()) {
 		l.conn.Close(holdfastv1.CloseReason_CLOSE_REASON_MESSAGE_RATE,
 			fmt.Sprintf("more than %d messages a second came", s.config.Limits.MessageRate))
 		return logical.ErrOver
+	}
+	if l.conn.Resumable {
+		if first { // the hello
+			return nil
+		}
+		return s.receiveNumbered(ctx, l, m)
 	}
 	if m.single.Kind != 0 {
 		return l.conn.Push(ctx, m.single)

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
 	"github.com/holdfast/holdfast/pkg/ordering"
@@ -26,6 +27,8 @@ import (
 const (
 	// PlainProtocol is the subprotocol in which a frame is a message; it is also what is spoken when none is asked for.
 	PlainProtocol = "holdfast.plain"
+	// Protocol is the subprotocol in which a frame is a ConnectRequest or ConnectResponse in protobuf: all that a client over gRPC can do.
+	Protocol = "holdfast.v1"
 	// bearerProtocol begins the subprotocol that carries a token, as a browser can set no header.
 	bearerProtocol = "bearer."
 	// applicationParameter names the application in the URL, for the same reason.
@@ -37,7 +40,8 @@ const (
 	pongTime = 30 * time.Second
 )
 
-// WebSocket returns what serves clients over WebSocket, in plain mode: a text or binary frame is a message. Origins are the hosts, as
+// WebSocket returns what serves clients over WebSocket: in plain mode, where a text or binary frame is a message, or in the messages of
+// ClientConnectionService. Origins are the hosts, as
 // patterns, whose pages may connect besides the relay's own; clients that are no browsers show no origin and may.
 func (s *Service) WebSocket(origins []string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.serveWebSocket(w, r, origins) })
@@ -48,20 +52,26 @@ func (s *Service) serveWebSocket(w http.ResponseWriter, r *http.Request, origins
 	defer s.sockets.Done()
 	ctx, cancel := context.WithCancel(asCall(r))
 	defer cancel()
-	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{PlainProtocol}, OriginPatterns: origins})
+	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{Protocol, PlainProtocol}, OriginPatterns: origins})
 	if err != nil {
 		s.counters.Error("WEBSOCKET_REFUSED")
 		s.log.Warn("websocket refused", "address", r.RemoteAddr, "error", err)
 		return
 	}
 	defer func() { _ = conn.CloseNow() }()
+	st := &socket{conn: conn, ctx: ctx, application: application(r), plain: conn.Subprotocol() != Protocol}
 	conn.SetReadLimit(int64(s.config.MaxMessageBytes))
-	st := &socket{conn: conn, ctx: ctx, application: application(r)}
+	if !st.plain {
+		conn.SetReadLimit(int64(s.config.MaxMessageBytes) + requestOverhead)
+	}
 	pings := s.keepAlive(st, cancel)
 	err = s.serve(st)
 	pings.Stop()
 	_ = conn.Close(closing(err)) // the context ends after it: its end would break the socket before the client has heard why
 }
+
+// requestOverhead is what a request may have beside its largest message, in bytes: a token, the rest of a batch.
+const requestOverhead = 64 << 10
 
 // errFrameNotUTF8 is one that the standard has a code for.
 var errFrameNotUTF8 = unexpected("a text frame is not valid UTF-8")
@@ -96,22 +106,37 @@ type socket struct {
 	conn        *websocket.Conn
 	ctx         context.Context
 	application string
+	// plain: a frame is a message.
+	plain bool
 
 	// Owned by the reader.
 	begun  bool
 	buffer []byte
+
+	// Owned by the writer: the last response, encoded.
+	encoded []byte
 }
 
 // Context implements stream.
 func (s *socket) Context() context.Context { return s.ctx }
 
-// Send implements stream. It is called with the welcome, of which a plain client knows nothing.
-func (s *socket) Send(*holdfastv1.ConnectResponse) error { return nil }
+// Send implements stream. It is called with the welcome, of which a client in plain mode knows nothing.
+func (s *socket) Send(m *holdfastv1.ConnectResponse) error {
+	if s.plain {
+		return nil
+	}
+	encoded, err := proto.Marshal(m)
+	if err != nil {
+		return fmt.Errorf("encoding a response: %w", err)
+	}
+	return s.write(websocket.MessageBinary, encoded)
+}
 
-// RecvMsg implements stream: the opening of the socket says hello, and each frame is a message. What it gives out is good until the next.
+// RecvMsg implements stream. In plain mode the opening of the socket says hello, and each frame is a message. What it gives out is good
+// until the next.
 func (s *socket) RecvMsg(m any) error {
 	r := m.(*request)
-	if !s.begun {
+	if s.plain && !s.begun {
 		s.begun = true
 		r.hello = &holdfastv1.Hello{Application: s.application}
 		return nil
@@ -123,6 +148,9 @@ func (s *socket) RecvMsg(m any) error {
 	if s.buffer, err = readAll(reader, s.buffer[:0]); err != nil {
 		return s.readError(err)
 	}
+	if !s.plain {
+		return s.decode(kind, r)
+	}
 	if kind == websocket.MessageBinary {
 		r.single = binaryMessage(s.buffer)
 		return nil
@@ -132,6 +160,27 @@ func (s *socket) RecvMsg(m any) error {
 	}
 	r.single = ordering.Message{Kind: ordering.Text, Payload: s.buffer}
 	return nil
+}
+
+// decode decodes the frame that was read.
+func (s *socket) decode(kind websocket.MessageType, r *request) error {
+	if kind != websocket.MessageBinary {
+		return malformed("a text frame; in %s every frame is binary, a ConnectRequest in protobuf", Protocol)
+	}
+	err := r.decode(s.buffer)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, errNotUTF8):
+		return errFrameNotUTF8
+	case wire.ErrorReasonOf(err) != "":
+		return err
+	}
+	return malformed("a frame of %d bytes is no ConnectRequest: %v", len(s.buffer), err)
+}
+
+func malformed(format string, args ...any) error {
+	return wire.Errorf(holdfastv1.ErrorReason_ERROR_REASON_MALFORMED_MESSAGE, format, args...)
 }
 
 // keptBuffer bounds what is kept for the next message, in bytes.
@@ -169,16 +218,35 @@ func (s *socket) readError(err error) error {
 	return status.Errorf(codes.Canceled, "the socket broke: %v", err)
 }
 
-// SendMsg implements stream: a frame for each message.
+// SendMsg implements stream: in plain mode a frame for each message, else one.
 func (s *socket) SendMsg(m any) error {
-	for _, message := range m.(*response).messages {
+	r := m.(*response)
+	if !s.plain {
+		var err error
+		if s.encoded, err = r.AppendTo(s.encoded[:0]); err != nil {
+			return err
+		}
+		err = s.write(websocket.MessageBinary, s.encoded)
+		if cap(s.encoded) > keptBuffer {
+			s.encoded = nil
+		}
+		return err
+	}
+	for _, message := range r.messages {
 		kind := websocket.MessageBinary
 		if message.Kind == ordering.Text {
 			kind = websocket.MessageText
 		}
-		if err := s.conn.Write(s.ctx, kind, message.Payload); err != nil {
-			return status.Errorf(codes.Canceled, "the socket broke: %v", err)
+		if err := s.write(kind, message.Payload); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+func (s *socket) write(kind websocket.MessageType, b []byte) error {
+	if err := s.conn.Write(s.ctx, kind, b); err != nil {
+		return status.Errorf(codes.Canceled, "the socket broke: %v", err)
 	}
 	return nil
 }

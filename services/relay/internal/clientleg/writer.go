@@ -16,6 +16,8 @@ type writer struct {
 	conn    *logical.Connection
 	clock   *clock
 	batches bool
+	// notes is what a resumable client is told beside messages.
+	notes *notes
 
 	// Reused from one response to the next: grpc has encoded a message when Send returns.
 	taken    []ordering.Message
@@ -54,7 +56,7 @@ func (w *writer) forget() {
 		payload.Free(w.taken[i].Payload)
 		w.taken[i] = ordering.Message{}
 	}
-	w.response.messages = nil
+	w.response = response{}
 }
 
 func (w *writer) send(messages []ordering.Message) error {

@@ -80,6 +80,7 @@ func onStageAt(t *testing.T, local string, change func(*config.Config), run func
 			MigrationTimeout: 5 * time.Second, ParkTime: 30 * time.Second, SlowClientTimeout: 30 * time.Second,
 			ReloadDeadline: 10 * time.Minute, ShutdownGrace: time.Second,
 			Security: config.Security{TLSRefresh: time.Second, Insecure: true}, Limits: config.Limits{HandshakeTimeout: 10 * time.Second},
+			Resume: config.Resume{ResumeTime: 30 * time.Second, ResumeTokenTime: 5 * time.Minute, ReconnectWindow: 10 * time.Second},
 		}
 		if change != nil {
 			change(cfg)

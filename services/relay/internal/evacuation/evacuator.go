@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
 	"github.com/holdfast/holdfast/pkg/ordering"
 	"github.com/holdfast/holdfast/pkg/wire"
 	"github.com/holdfast/holdfast/services/relay/internal/logical"
@@ -32,6 +33,13 @@ type Config struct {
 	ParkTime time.Duration
 }
 
+// Clients are asked to move by themselves.
+type Clients interface {
+	// Ask asks the resumable clients that came in through the ingress. The function that it returns says how many were asked, how
+	// many have moved, and how many are still there.
+	Ask(ingress string, reason holdfastv1.ReconnectReason) func() (asked, moved, waiting int)
+}
+
 // Evacuator moves connections. Run does the work; the other methods are safe for concurrent use.
 type Evacuator struct {
 	// Set once.
@@ -42,6 +50,7 @@ type Evacuator struct {
 	// kick and lost wake the loops that move and that resume; capacity 1.
 	kick, lost        chan struct{}
 	handoffs, resumes *places
+	clients           Clients
 
 	// Owned by the loop that moves. unanswered: connections stay on a draining path as no target answers.
 	unanswered bool
@@ -85,7 +94,7 @@ type Outcome struct {
 // New returns an evacuator for the registry and has it told when there is something to move.
 func New(r *registry.Registry, counters *telemetry.Counters, log *slog.Logger, config Config) *Evacuator {
 	e := &Evacuator{
-		registry: r, counters: counters, log: log, config: config,
+		registry: r, counters: counters, log: log, config: config, clients: nobody{},
 		kick: make(chan struct{}, 1), lost: make(chan struct{}, 1),
 		handoffs: newPlaces(config.MaxInFlight), resumes: newPlaces(config.MaxInFlight),
 		inFlight: make(map[*logical.Connection]*move), parked: make(map[serverconn.Instance][]*waiter), reloads: make(map[string]*reload),
@@ -93,6 +102,16 @@ func New(r *registry.Registry, counters *telemetry.Counters, log *slog.Logger, c
 	r.SetMover(e)
 	return e
 }
+
+// nobody stands for the clients until SetClients.
+type nobody struct{}
+
+func (nobody) Ask(string, holdfastv1.ReconnectReason) func() (asked, moved, waiting int) {
+	return func() (asked, moved, waiting int) { return 0, 0, 0 }
+}
+
+// SetClients names who asks clients to move. It must be called before Reload.
+func (e *Evacuator) SetClients(c Clients) { e.clients = c }
 
 // Run moves and resumes what is to be moved and resumed until the context ends.
 func (e *Evacuator) Run(ctx context.Context) {

@@ -38,7 +38,8 @@ func (e *Evacuator) progress(ingress string, now time.Time) (Progress, bool) {
 	}
 	e.mu.Unlock()
 	if due {
-		p.Safe = e.measure(&p) == 0 && p.onlyOwnClients()
+		pending, _ := e.measure(r, &p)
+		p.Safe = pending == 0 && p.onlyOwnClients()
 		p.Done = p.Done || p.Safe
 		e.note(r, p)
 	}

@@ -17,6 +17,8 @@ const progressInterval = 50 * time.Millisecond
 type reload struct {
 	moved, closed int
 	began         time.Time
+	// clients says how far the clients are that were asked to move.
+	clients func() (asked, moved, waiting int)
 	// last is the progress as it was measured; followed says that the caller of Reload still measures it.
 	last     Progress
 	measured time.Time
@@ -38,6 +40,9 @@ type Progress struct {
 	// Planned counts the connections that could be moved, Moved those that were, Closed those that ended for
 	// reasons of their own.
 	Planned, Moved, Closed int
+	// ClientsAsked counts the resumable clients that came in through the ingress and were asked to move, ClientsMoved those
+	// that have.
+	ClientsAsked, ClientsMoved int
 	// Left counts those still there, by reason; those whose turn has not come are not among them.
 	Left      map[placement.Reason]int
 	Elapsed   time.Duration
@@ -55,7 +60,7 @@ func (e *Evacuator) Reload(ctx context.Context, ingress string, wait, deadline t
 	if err := e.registry.BeginReload(ingress, returnsAt); err != nil {
 		return err
 	}
-	r := &reload{began: began, last: Progress{Ingress: ingress, ReturnsAt: returnsAt}, followed: true}
+	r := &reload{clients: e.clients.Ask(ingress, holdfastv1.ReconnectReason_RECONNECT_REASON_INGRESS_RELOAD), began: began, last: Progress{Ingress: ingress, ReturnsAt: returnsAt}, followed: true}
 	e.mu.Lock()
 	e.reloads[ingress] = r
 	e.mu.Unlock()
@@ -71,11 +76,11 @@ func (e *Evacuator) follow(ctx context.Context, r *reload, p Progress, wait time
 	defer ticker.Stop()
 	last := Progress{Planned: -1}
 	for {
-		pending := e.measure(&p)
+		pending, waiting := e.measure(r, &p)
 		p.Elapsed = time.Since(r.began)
 		ended := !e.registry.Reloading(p.Ingress)
 		clear := pending == 0 && p.onlyOwnClients()
-		p.Done = ended || clear || p.Elapsed >= wait
+		p.Done = ended || (clear && waiting == 0) || p.Elapsed >= wait
 		p.Safe = clear && !ended
 		e.note(r, p)
 		if p.Done || p.differs(last) {
@@ -101,9 +106,10 @@ func (e *Evacuator) follow(ctx context.Context, r *reload, p Progress, wait time
 	}
 }
 
-// measure updates the progress and returns how many connections are to be moved or are in a handoff. Those that only
-// lack a target are not among them; one may attach while the reload waits.
-func (e *Evacuator) measure(p *Progress) (pending int) {
+// measure updates the progress and returns how many connections are to be moved or are in a handoff, and how many clients were
+// asked to move and have not. Those connections that only lack a target are not among them; one may attach while the reload waits.
+func (e *Evacuator) measure(r *reload, p *Progress) (pending, waiting int) {
+	p.ClientsAsked, p.ClientsMoved, waiting = r.clients()
 	e.tally(p) // before the snapshot, so that no connection is counted as moved and as pending
 	paths := make(map[ordering.Path]bool)
 	for _, path := range e.registry.Paths() {
@@ -128,7 +134,7 @@ func (e *Evacuator) measure(p *Progress) (pending int) {
 		e.tally(p)
 		p.Planned = max(p.Planned, p.Moved)
 	}
-	return pending
+	return pending, waiting
 }
 
 func (e *Evacuator) tally(p *Progress) {
@@ -149,7 +155,7 @@ func (p *Progress) onlyOwnClients() bool {
 }
 
 func (p *Progress) differs(o Progress) bool {
-	return p.Planned != o.Planned || p.Moved != o.Moved || p.Closed != o.Closed || len(p.Left) != len(o.Left)
+	return p.Planned != o.Planned || p.Moved != o.Moved || p.Closed != o.Closed || p.ClientsMoved != o.ClientsMoved || len(p.Left) != len(o.Left)
 }
 
 // EndReload returns the ingress to service.

@@ -90,3 +90,10 @@ func (r *Registry) Dropped(c *logical.Connection, v ordering.Verdict, first bool
 		r.logConnection(slog.LevelWarn, "dropped a frame", c, c.Snapshot().Server, "reason", v.String())
 	}
 }
+
+// ClientAway says that the stream of the connection's resumable client is gone.
+func (r *Registry) ClientAway(c *logical.Connection) {
+	on := c.Snapshot().Server
+	r.logConnection(slog.LevelDebug, "client away", c, on)
+	r.publishConnection(holdfastv1.EventKind_EVENT_KIND_CLIENT_AWAY, c, on, nil)
+}

@@ -115,6 +115,7 @@ func startHarnessWith(t testing.TB, application, operators, sockets listener, ch
 		ReloadDeadline: 10 * time.Minute, ShutdownGrace: time.Second,
 		Security: config.Security{TLSRefresh: time.Second, Insecure: true},
 		Limits:   config.Limits{HandshakeTimeout: 10 * time.Second},
+		Resume:   config.Resume{ResumeTime: 30 * time.Second, ResumeTokenTime: 5 * time.Minute, ReconnectWindow: 10 * time.Second},
 	}
 	if change != nil {
 		change(cfg)

@@ -105,7 +105,9 @@ func New(cfg *config.Config, log *slog.Logger, t *observe.Telemetry) (*Relay, er
 	r.clients = clientleg.New(clientleg.Config{
 		MaxMessageBytes: cfg.MaxMessageBytes, SlowClientTimeout: cfg.SlowClientTimeout, Limits: cfg.Limits,
 		Identities: secrets.clients, Gate: admission.New(cfg.Limits),
+		Tokens: secrets.resume, Resume: cfg.Resume, AnswerTimeout: cfg.MigrationTimeout, RelayID: cfg.RelayID,
 	}, r.registry, identifier, counters, log)
+	r.evacuator.SetClients(r.clients)
 	r.sockets = newSockets(r.clients.WebSocket(cfg.WebsocketOrigins))
 	r.servers = serverleg.New(serverleg.Config{
 		RelayID: cfg.RelayID, WindowBytes: cfg.WindowBytes,
@@ -221,24 +223,32 @@ func (r *Relay) Serve(ctx context.Context, application, operators, sockets net.L
 	case <-ctx.Done():
 	case err = <-failed:
 	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.config.ShutdownGrace)
+	defer cancel()
+	r.farewell(grace)
 	// Nothing is moved any more: every path goes, and a Close that has to wait for a handoff may never arrive.
 	stopCaring()
 	care.Wait()
-	r.shutdown()
+	r.shutdown(grace)
 	wg.Wait()
 	return err
 }
 
-// shutdown ends every stream with a typed reason. GracefulStop alone would wait for ever for streams that have no
-// end of their own.
-func (r *Relay) shutdown() {
-	began := time.Now()
+// farewell ends the streams of clients. Resumable ones have most of the grace to move: they are spread over half of it, and those that are
+// left after three quarters are cut.
+func (r *Relay) farewell(grace context.Context) {
 	r.health.Shutdown()
 	r.registry.Stop()
 	close(r.stopping)
-	for c := range r.registry.Connections() {
-		c.Close(holdfastv1.CloseReason_CLOSE_REASON_RELAY_SHUTDOWN, "the relay is shutting down")
-	}
+	most, cancel := context.WithTimeout(grace, r.config.ShutdownGrace/4*3)
+	defer cancel()
+	r.clients.Farewell(most, min(r.config.ReconnectWindow, r.config.ShutdownGrace/2))
+}
+
+// shutdown ends every other stream with a typed reason, until the grace is over. GracefulStop alone would wait for ever for streams
+// that have no end of their own.
+func (r *Relay) shutdown(over context.Context) {
+	began := time.Now()
 	for _, s := range r.registry.ServerConnections() {
 		s.Writer.Draining("the relay is shutting down")
 		r.registry.Draining(s, "the relay is shutting down") // it ends once nothing uses it
@@ -254,11 +264,9 @@ func (r *Relay) shutdown() {
 		r.clients.WaitSockets()
 		close(graceful)
 	})
-	grace := time.NewTimer(r.config.ShutdownGrace)
-	defer grace.Stop()
 	select {
 	case <-graceful:
-	case <-grace.C:
+	case <-over.Done():
 		r.log.Warn("streams did not end in time and are cut", "grace", r.config.ShutdownGrace)
 		r.application.Stop()
 		r.operators.Stop()
