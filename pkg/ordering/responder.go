@@ -56,6 +56,9 @@ func (r *Responder) Receive(path Path, f Frame) (Verdict, error) {
 	if f.Kind == Adopt { // what is wrong with one is no reason to end the connection
 		return r.receiveAdopt(path, f), nil
 	}
+	if f.Epoch.Generation() < r.epoch.Generation() {
+		return r.receiveOutdated(path, f)
+	}
 	if err := r.checkReceipt(f); err != nil {
 		return 0, err
 	}
@@ -73,10 +76,30 @@ func (r *Responder) Receive(path Path, f Frame) (Verdict, error) {
 	}
 }
 
-func (r *Responder) receiveMessage(path Path, f Frame) (Verdict, error) {
-	if f.Welcomed && f.Epoch.Generation() == r.epoch.Generation() { // true by whatever path
-		r.welcomed = r.epoch.Generation()
+// receiveOutdated drops what comes from a relay's end that has lost the connection to another. A receipt of its is not taken, true
+// as it is: who has adopted the connection may be at an earlier point, as it may have asked for a client that gave up on it, and
+// what it asked for is not freed before it has it. Nothing is lost by that: a client that comes anew says what it has consumed.
+func (r *Responder) receiveOutdated(path Path, f Frame) (Verdict, error) {
+	switch f.Kind {
+	case Data, Receipt, Ack:
+		r.receiveWelcomed(f)
+	case Migrate, Resume, Open:
+		r.reply(path, f.Epoch, r.epoch.Generation(), TakenOver)
+	default:
+		return 0, breach(RuleOrder, "%v is not for the app server to receive", f.Kind)
 	}
+	return StaleEpoch, nil
+}
+
+// receiveWelcomed takes the word that a client has the token of the frame's generation: a fact, whatever came since.
+func (r *Responder) receiveWelcomed(f Frame) {
+	if f.Welcomed && f.Epoch <= max(r.epoch, r.nextEpoch) {
+		r.welcomed = max(r.welcomed, f.Epoch.Generation())
+	}
+}
+
+func (r *Responder) receiveMessage(path Path, f Frame) (Verdict, error) {
+	r.receiveWelcomed(f) // by whatever path
 	switch {
 	case f.Epoch < r.epoch:
 		return r.drop(f, StaleEpoch)
@@ -93,7 +116,7 @@ func (r *Responder) receiveMessage(path Path, f Frame) (Verdict, error) {
 func (r *Responder) receiveMigrate(path Path, f Frame) (Verdict, error) {
 	switch {
 	case f.Epoch <= max(r.epoch, r.nextEpoch):
-		return r.stale(path, f), nil
+		return StaleEpoch, nil
 	case f.Epoch.Generation() != r.epoch.Generation():
 		return 0, r.newGeneration(f)
 	case r.state != Running:
@@ -110,7 +133,7 @@ func (r *Responder) receiveMigrate(path Path, f Frame) (Verdict, error) {
 // receiveResume takes up the connection on the path, whatever became of the others (step R2).
 func (r *Responder) receiveResume(path Path, f Frame) (Verdict, error) {
 	if f.Epoch <= max(r.epoch, r.nextEpoch) {
-		return r.stale(path, f), nil
+		return StaleEpoch, nil
 	}
 	if f.Epoch.Generation() != r.epoch.Generation() {
 		return 0, r.newGeneration(f)
@@ -161,14 +184,6 @@ func (r *Responder) receiveAdopt(path Path, f Frame) Verdict {
 func (r *Responder) refuse(path Path, f Frame, why Refusal) Verdict {
 	r.reply(path, f.Epoch, r.epoch.Generation(), why)
 	return Taken
-}
-
-// stale tells a relay's end that tries to move what it has lost to another.
-func (r *Responder) stale(path Path, f Frame) Verdict {
-	if f.Epoch.Generation() < r.epoch.Generation() {
-		r.reply(path, f.Epoch, r.epoch.Generation(), TakenOver)
-	}
-	return StaleEpoch
 }
 
 func (r *Responder) reply(path Path, to Epoch, newest uint32, why Refusal) {
