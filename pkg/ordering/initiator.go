@@ -146,7 +146,7 @@ func (i *Initiator) Resume(target Path) error {
 		return ErrNotMovable
 	}
 	i.Park()
-	if i.token > 0 && !i.confirmed {
+	if !i.placed() {
 		i.adopt(target, i.epoch.Generation()+1)
 		return nil
 	}
@@ -167,7 +167,7 @@ func (i *Initiator) Receive(path Path, f Frame) (Verdict, error) {
 	if f.Epoch > i.epoch {
 		return 0, breach(RuleEpoch, "%v of epoch %v, but the newest epoch is %v", f.Kind, f.Epoch, i.epoch)
 	}
-	if err := i.checkReceipt(f); err != nil && i.state != Adopting { // there it says where to begin
+	if err := i.checkReceipt(f); err != nil && i.placed() {
 		return 0, err
 	}
 	switch f.Kind {
@@ -201,6 +201,17 @@ func (i *Initiator) receiveMessage(path Path, f Frame) (Verdict, error) {
 		i.settle()
 	}
 	return verdict, nil
+}
+
+// placed reports whether this end knows where its outbox stands: one that adopts the connection is told by the answer.
+func (i *Initiator) placed() bool { return i.token == 0 || i.confirmed }
+
+// drop drops the message of a Data frame, and the receipt of one that came before an answer did.
+func (i *Initiator) drop(f Frame, v Verdict) (Verdict, error) {
+	if !i.placed() {
+		return v, nil
+	}
+	return i.end.drop(f, v)
 }
 
 // receiveFirst takes what came via the target before a MigrateWithAck: a receipt there is the answer of a responder to
