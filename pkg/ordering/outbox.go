@@ -12,7 +12,8 @@ type Outbox struct {
 	// pushed is the last message that was accepted.
 	pushed uint64
 	// base is the last message that was sent before this outbox took the direction over, 0 when it had it from the start:
-	// whoever sent it retains it. baseBytes is the cost of (acked, base], all of which is counted until base is acknowledged.
+	// whoever sent it retains it. baseBytes is the cost of (acked, base]. What each counts is not known here: they are
+	// acknowledged together, so that who sent them has no more credit than there is here.
 	base      uint64
 	baseBytes int
 	// bytes is the cost of all retained messages and baseBytes; it passes window by what a lone message costs, never else.
@@ -78,11 +79,13 @@ func (o *Outbox) Acknowledge(consumed uint64) error {
 	if consumed > o.sent {
 		return breach(RuleReceipt, "receipt through %d, but only %d were sent", consumed, o.sent)
 	}
-	if o.acked < o.base && o.acked < consumed {
-		if o.acked = min(consumed, o.base); o.acked == o.base {
-			o.bytes -= o.baseBytes
-			o.baseBytes = 0
+	if o.acked < o.base {
+		if consumed < o.base {
+			return nil
 		}
+		o.acked = o.base
+		o.bytes -= o.baseBytes
+		o.baseBytes = 0
 	}
 	for o.acked < consumed {
 		m := o.retained.pop()
