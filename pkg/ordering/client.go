@@ -18,6 +18,9 @@ type Client struct {
 	// told is what the Hello said was received, via the last message that came by link or was told by it; what came by another
 	// link is not acknowledged by this one, whose relay has yet to bring it.
 	told, via uint64
+	// said is what the Hello said was consumed, and saidBytes what that counts in the inbox: with the Welcome it is as good as a receipt.
+	said      uint64
+	saidBytes int
 	// welcomed: a receipt is to say at once that the Welcome was taken.
 	welcomed bool
 }
@@ -56,6 +59,7 @@ func (c *Client) Next(link Path) (Frame, bool) {
 		return Frame{}, false
 	case c.greet && link == c.joining:
 		c.greet, c.asked, c.told = false, true, c.Inbox.received
+		c.said, c.saidBytes = c.Inbox.consumed, c.Inbox.consumedBytes
 		return Frame{Kind: Hello, Received: c.Inbox.received, Consumed: c.Inbox.consumed}, true
 	case link != c.link:
 		return Frame{}, false
@@ -152,5 +156,6 @@ func (c *Client) receiveWelcome(link Path, f Frame) (Verdict, error) {
 		return 0, err
 	}
 	c.link, c.joining, c.asked, c.via, c.welcomed = link, 0, false, c.told, true
+	c.Inbox.report(c.said, c.saidBytes)
 	return Taken, c.Outbox.Acknowledge(f.Consumed)
 }

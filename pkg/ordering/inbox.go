@@ -191,10 +191,16 @@ func (in *Inbox) Owes() bool { return in.confirm || in.reported < in.consumed }
 
 // receipt returns what to say in a receipt and counts it as said.
 func (in *Inbox) receipt() uint64 {
-	in.reported, in.confirm = in.consumed, false
-	in.outstanding -= in.consumedBytes
-	in.consumedBytes = 0
+	in.report(in.consumed, in.consumedBytes)
+	in.confirm = false
 	return in.reported
+}
+
+// report counts as said that all through consumed was consumed, which counted bytes.
+func (in *Inbox) report(consumed uint64, bytes int) {
+	in.reported = consumed
+	in.outstanding -= bytes
+	in.consumedBytes -= bytes
 }
 
 // Waiting returns how many messages Take could give out.
