@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"slices"
 	"time"
@@ -40,8 +41,14 @@ func (f HandlerFunc) ServeConnection(ctx context.Context, c *Connection) error {
 // Config says what a Server is. Zero values mean the default.
 type Config struct {
 	// Relays are the addresses to keep server connections to: those of the ingresses, as gRPC targets. At
-	// least one. Two that lead through different ingresses are needed to survive the loss of one.
+	// least one, or one of RelayNames. Two that lead through different ingresses are needed to survive the loss of one.
 	Relays []string
+	// RelayNames are names, HOST:PORT, each of whose addresses gets server connections, such as one for all relays that
+	// there are. They are looked up at the start and every 15 s: an address that is new is dialled, and one that the name has no more
+	// is not dialled again once its server connection has ended. A failed lookup changes nothing. Certificates are for the name.
+	RelayNames []string
+	// LookupHost returns the addresses of a host of RelayNames; those of the system by default.
+	LookupHost func(ctx context.Context, host string) ([]string, error)
 	// ConnectionsPerRelay is how many server connections to keep to each address; 1 by default, at most 16.
 	ConnectionsPerRelay int
 	// ServerID names the app server over restarts; the host name by default.
@@ -82,7 +89,7 @@ const (
 
 func (c Config) withDefaults() (Config, error) {
 	switch {
-	case len(c.Relays) == 0:
+	case len(c.Relays) == 0 && len(c.RelayNames) == 0:
 		return c, errors.New("no relay address is configured; give at least one")
 	case slices.Contains(c.Relays, ""):
 		return c, fmt.Errorf("relay address %d of %d is empty", slices.Index(c.Relays, "")+1, len(c.Relays))
@@ -96,6 +103,14 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("%d connections per relay; want 1 to %d", c.ConnectionsPerRelay, maxPerRelay)
 	case c.WindowBytes < 0 || c.WindowBytes > 1<<30:
 		return c, fmt.Errorf("window of %d bytes; want 0 to %d", c.WindowBytes, 1<<30)
+	}
+	for _, name := range c.RelayNames {
+		if host, port, err := net.SplitHostPort(name); err != nil || host == "" || port == "" {
+			return c, fmt.Errorf("relay name %q; want HOST:PORT", name)
+		}
+	}
+	if c.LookupHost == nil {
+		c.LookupHost = net.DefaultResolver.LookupHost
 	}
 	if c.ConnectionsPerRelay == 0 {
 		c.ConnectionsPerRelay = 1

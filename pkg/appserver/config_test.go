@@ -2,6 +2,7 @@ package appserver_test
 
 import (
 	"context"
+	"crypto/x509"
 	"log/slog"
 	"net"
 	"os"
@@ -11,9 +12,11 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 
 	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
 	"github.com/holdfast/holdfast/pkg/appserver"
+	"github.com/holdfast/holdfast/pkg/tlsfiles/tlstest"
 )
 
 func valid() appserver.Config {
@@ -28,6 +31,8 @@ func TestConfigRefuses(t *testing.T) {
 		change func(*appserver.Config)
 		want   string
 	}{
+		"a name without port":  {func(c *appserver.Config) { c.RelayNames = []string{"a:1", "relays"} }, `relay name "relays"; want HOST:PORT`},
+		"a port without name":  {func(c *appserver.Config) { c.RelayNames = []string{":1"} }, `relay name ":1"; want HOST:PORT`},
 		"no relay":             {func(c *appserver.Config) { c.Relays = nil }, "no relay address"},
 		"no application":       {func(c *appserver.Config) { c.Application = "" }, "application has no name"},
 		"no handler":           {func(c *appserver.Config) { c.Handler = nil }, "no handler"},
@@ -50,6 +55,10 @@ func TestConfigRefuses(t *testing.T) {
 func TestConfigTakesTheBounds(t *testing.T) {
 	cfg := valid()
 	cfg.ConnectionsPerRelay, cfg.WindowBytes = 16, 1<<30
+	if _, err := appserver.New(cfg); err != nil {
+		t.Error(err)
+	}
+	cfg.Relays, cfg.RelayNames = nil, []string{"[::1]:1"}
 	if _, err := appserver.New(cfg); err != nil {
 		t.Error(err)
 	}
@@ -108,15 +117,45 @@ func (a accepting) Attach(raw holdfastv1.ServerConnectionService_AttachServer) e
 
 // With no dial options the server connections are plaintext over the network.
 func TestDialsPlaintextByDefault(t *testing.T) {
+	dials(t, func(cfg *appserver.Config, address string) { cfg.Relays = []string{address} })
+}
+
+// A relay that a name leads to shows a certificate for the name, and none for the address.
+func TestCertificateIsForTheName(t *testing.T) {
+	authority := tlstest.New(t)
+	own := authority.Issue(func(c *x509.Certificate) { c.IPAddresses = nil }, "relays.test")
+	server, err := credentials.NewServerTLSFromFile(own.Cert, own.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := credentials.NewClientTLSFromFile(authority.File, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dials(t, func(cfg *appserver.Config, address string) {
+		host, port, err := net.SplitHostPort(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.Relays, cfg.RelayNames = nil, []string{"relays.test:" + port}
+		cfg.LookupHost = func(context.Context, string) ([]string, error) { return []string{host}, nil }
+		cfg.DialOptions = []grpc.DialOption{grpc.WithTransportCredentials(client)}
+	}, grpc.Creds(server))
+}
+
+// dials checks that an app server attaches to a relay, over the network, when it is configured for its address.
+func dials(t *testing.T, change func(cfg *appserver.Config, address string), options ...grpc.ServerOption) {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	service, relay := accepting{request: make(chan *holdfastv1.HandshakeRequestMessage, 100)}, grpc.NewServer()
+	service, relay := accepting{request: make(chan *holdfastv1.HandshakeRequestMessage, 100)}, grpc.NewServer(options...)
 	holdfastv1.RegisterServerConnectionServiceServer(relay, service)
 	served := begin(func() error { return relay.Serve(l) })
 	cfg := valid()
-	cfg.Relays, cfg.ShutdownGrace, cfg.Logger = []string{l.Addr().String()}, -1, slog.New(slog.DiscardHandler)
+	cfg.ShutdownGrace, cfg.Logger = -1, slog.New(slog.DiscardHandler)
+	change(&cfg, l.Addr().String())
 	server, err := appserver.New(cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -40,7 +40,7 @@ type Server struct {
 	paths       map[ordering.Path]*serverConn
 	// closing: nothing new is opened any more.
 	closing bool
-	// untried is how many server connections were not tried yet; allTried is closed when it is none.
+	// untried is how many server connections and lookups of names were not tried yet; allTried is closed when it is none.
 	untried int
 	// changed is closed and replaced when a path is gone.
 	changed chan struct{}
@@ -61,7 +61,7 @@ func New(config Config) (*Server, error) {
 		connections: make(map[uint64]*Connection),
 		paths:       make(map[ordering.Path]*serverConn),
 		changed:     make(chan struct{}),
-		untried:     len(config.Relays) * config.ConnectionsPerRelay,
+		untried:     len(config.Relays)*config.ConnectionsPerRelay + len(config.RelayNames),
 		allTried:    make(chan struct{}),
 	}, nil
 }
@@ -89,8 +89,13 @@ func (s *Server) Run(ctx context.Context) error {
 	var slots sync.WaitGroup
 	for _, address := range s.config.Relays {
 		for range s.config.ConnectionsPerRelay {
-			slots.Go(func() { s.keep(ctx, life, address) })
+			to := slot{target: target{name: address}, counted: true, over: func() bool { return false }}
+			slots.Go(func() { s.keep(ctx, life, to) })
 		}
+	}
+	for _, name := range s.config.RelayNames {
+		f := &follower{server: s, name: name, kept: make(map[string]*kept)}
+		slots.Go(func() { f.run(ctx, life) })
 	}
 	s.streams.Go(func() { s.expireAdrift(life) })
 	<-ctx.Done()
@@ -229,7 +234,14 @@ func (s *Server) expireAdrift(ctx context.Context) {
 	}
 }
 
-// tried notes that one more server connection was tried for the first time.
+// expect notes that so many server connections are to be tried before allTried is closed, which it must not be.
+func (s *Server) expect(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.untried += n
+}
+
+// tried notes that one more server connection, or name, was tried for the first time.
 func (s *Server) tried() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

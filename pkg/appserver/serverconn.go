@@ -58,16 +58,16 @@ type serverConn struct {
 	spreading bool
 }
 
-// attach dials the address, shakes hands, and has the stream served in a goroutine of the server's until it ends.
-func (s *Server) attach(ctx, life context.Context, address string) (*serverConn, error) {
+// attach dials the target, shakes hands, and has the stream served in a goroutine of the server's until it ends.
+func (s *Server) attach(ctx, life context.Context, to target) (*serverConn, error) {
 	options := append([]grpc.DialOption{
 		grpc.WithDisableRetry(), // a stream is never retried; without this its messages would be kept for that
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxReceive), grpc.ForceCodecV2(wire.Codec{})),
 		experimental.WithBufferPool(wire.BufferPool),
 	}, s.config.DialOptions...)
-	cc, err := grpc.NewClient(address, options...)
+	cc, err := to.dial(options)
 	if err != nil {
-		return nil, fmt.Errorf("address %q: %w", address, err)
+		return nil, fmt.Errorf("address %q: %w", to.name, err)
 	}
 	streamCtx, cancel := context.WithCancelCause(life)
 	sc := &serverConn{
@@ -89,7 +89,7 @@ func (s *Server) attach(ctx, life context.Context, address string) (*serverConn,
 	sc.heartbeat, sc.attachedAt = interval, time.Now()
 	sc.writer = wire.NewWriter(sc.path, interval, func(b *wire.Batch) error { return sc.stream.SendMsg(b) })
 	s.addPath(sc)
-	sc.log.Info("attached to the relay", "relay", sc.relayID, "address", address)
+	sc.log.Info("attached to the relay", "relay", sc.relayID, "address", to.String())
 	s.streams.Go(func() { sc.run(streamCtx) })
 	return sc, nil
 }

@@ -18,22 +18,31 @@ const (
 	spreadRedials = 3
 )
 
-// keep keeps one server connection to the address until the context ends. A path that is about to go is replaced at
+// slot is one server connection to keep.
+type slot struct {
+	target target
+	// counted: allTried waits for its first try.
+	counted bool
+	// over reports that nobody wants it any more. It is asked before each dial but the first, and never again after true.
+	over func() bool
+}
+
+// keep keeps one server connection until the context ends, or until it is gone and nobody wants another. A path that is about to go is replaced at
 // once, while its stream lives on beside the new one; one that is gone is redialled with jittered backoff.
-func (s *Server) keep(ctx, life context.Context, address string) {
+func (s *Server) keep(ctx, life context.Context, to slot) {
 	retry := &backoff.ExponentialBackOff{
 		InitialInterval: minRedial, MaxInterval: maxRedial, Multiplier: 2, RandomizationFactor: 0.5,
 	}
 	retry.Reset()
 	spread := 0
 	hasty := 0 // how many in a row went before they had proved anything
-	for first := true; ctx.Err() == nil; first = false {
-		sc, err := s.attach(ctx, life, address)
-		if first {
+	for first := true; ctx.Err() == nil && (first || !to.over()); first = false {
+		sc, err := s.attach(ctx, life, to.target)
+		if first && to.counted {
 			s.tried()
 		}
 		if err != nil {
-			s.config.Logger.Warn("cannot attach to the relay", "address", address, "error", err)
+			s.config.Logger.Warn("cannot attach to the relay", "address", to.target.String(), "error", err)
 			sleep(ctx, retry.NextBackOff())
 			continue
 		}
