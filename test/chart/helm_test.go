@@ -87,6 +87,11 @@ serviceMonitor: {enabled: true, labels: {release: p}}
 		},
 	},
 	{
+		name: "app servers by name", documents: 7, values: `
+appserver: {enabled: true, relayNames: ["ingress-each:8080"], extraArgs: [--park-time=1m]}
+`, appserver: []string{"--relay-names=ingress-each:8080", "--park-time=1m"},
+	},
+	{
 		name: "keys from a secret", documents: 5, values: `
 relay: {jwt: {jwksSecret: {secretName: keys}}, adminTls: {secretName: admin-tls}}
 `, relay: []string{"--jwt-jwks=/etc/holdfast/jwks/jwks.json"},

@@ -66,6 +66,7 @@ func run(ctx context.Context, cfg Config, log *slog.Logger, telemetry *observe.T
 	server, err := appserver.New(appserver.Config{
 		DialOptions:         options,
 		Relays:              cfg.Relays,
+		RelayNames:          cfg.RelayNames,
 		ConnectionsPerRelay: cfg.ConnectionsPerRelay,
 		ServerID:            cfg.ServerID,
 		InstanceID:          cfg.InstanceID,
@@ -94,7 +95,7 @@ func serveHealthAnd(ctx context.Context, cfg Config, log *slog.Logger, server *a
 		return fmt.Errorf("--listen %s: %w", cfg.Listen, err)
 	}
 	log.Info("app server started", "server_id", cfg.ServerID, "instance_id", cfg.InstanceID,
-		"application", cfg.Application, "relays", cfg.Relays, "listen", listener.Addr().String())
+		"application", cfg.Application, "relays", cfg.Relays, "relay_names", cfg.RelayNames, "listen", listener.Addr().String())
 
 	inside, cancel := context.WithCancel(ctx)
 	defer cancel()

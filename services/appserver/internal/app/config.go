@@ -27,8 +27,9 @@ Every flag can be given as an environment variable too, or by its name in a file
 // Config is what the flags and the environment say.
 type Config struct {
 	settings.File       `embed:""`
-	Relays              []string      `default:"127.0.0.1:7400" help:"Where the relay is reached, HOST:PORT through each ingress; comma separated or repeated."`
-	ConnectionsPerRelay int           `default:"1" help:"Server connections for each of --relays, 1 to 16."`
+	Relays              []string      `help:"Where the relay is reached, HOST:PORT through each ingress; comma separated or repeated. 127.0.0.1:7400 when there are no --relay-names either."`
+	RelayNames          []string      `help:"Names, HOST:PORT, each of whose addresses leads to a relay, and is kept to as one of --relays; looked up every 15 s; comma separated or repeated."`
+	ConnectionsPerRelay int           `default:"1" help:"Server connections for each of --relays, and for each address of --relay-names, 1 to 16."`
 	ServerID            string        `name:"server-id" default:"${hostname}" help:"Names this app server over restarts."`
 	InstanceID          string        `name:"instance-id" placeholder:"RANDOM" help:"Names this process; leave it out to have it drawn at random."`
 	Application         string        `default:"echo" help:"The application that clients ask for."`
@@ -36,15 +37,16 @@ type Config struct {
 	MetricsListen       string        `placeholder:"HOST:PORT" help:"Where to serve the metrics for Prometheus, at /metrics over HTTP; leave it out to serve none."`
 	ParkTime            time.Duration `default:"30s" help:"For how long a connection waits for the relay to take it up again when its server connections are lost, beside three heartbeat intervals; 0s to 1h."`
 	ShutdownGrace       time.Duration `default:"10s" help:"For how long a shutdown waits for connections to end."`
-	TLSCA               string        `name:"tls-ca" placeholder:"FILE" help:"Certificates, PEM, one of which must have signed the one that --relays show; speaks TLS."`
+	TLSCA               string        `name:"tls-ca" placeholder:"FILE" help:"Certificates, PEM, one of which must have signed the one that relays show; speaks TLS."`
 	TLSCert             string        `name:"tls-cert" placeholder:"FILE" help:"Certificate chain to show, PEM; read again when it changes. In the same directory as its key."`
 	TLSKey              string        `name:"tls-key" placeholder:"FILE" help:"Key for --tls-cert, PEM."`
-	TLSServerName       string        `name:"tls-server-name" placeholder:"NAME" help:"Name that the certificate of --relays must be for; the one that is dialled when left out."`
+	TLSServerName       string        `name:"tls-server-name" placeholder:"NAME" help:"Name that the certificates of relays must be for; the one that is dialled when left out."`
 	LogFormat           string        `default:"text" enum:"text,json" help:"text or json."`
 	LogLevel            string        `default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
 }
 
 const (
+	defaultRelay           = "127.0.0.1:7400"
 	maxConnectionsPerRelay = 16
 	maxName                = 128
 	maxTime                = time.Hour
@@ -102,11 +104,20 @@ func (c *Config) check() error {
 	if c.InstanceID != "" {
 		errs = append(errs, checkName("--instance-id", c.InstanceID))
 	}
-	if len(c.Relays) == 0 {
-		errs = append(errs, errors.New("--relays: is empty; give one HOST:PORT or more"))
+	switch {
+	case c.Relays == nil && len(c.RelayNames) == 0:
+		c.Relays = []string{defaultRelay}
+	case len(c.Relays) == 0 && len(c.RelayNames) == 0:
+		errs = append(errs, errors.New("--relays: is empty, as are --relay-names; give one HOST:PORT or more"))
 	}
 	for _, relay := range c.Relays {
 		errs = append(errs, checkAddress("--relays", relay, 1))
+	}
+	for _, name := range c.RelayNames {
+		errs = append(errs, checkAddress("--relay-names", name, 1))
+		if strings.HasPrefix(name, ":") {
+			errs = append(errs, fmt.Errorf("--relay-names: %q has no name", name))
+		}
 	}
 	if n := c.ConnectionsPerRelay; n < 1 || n > maxConnectionsPerRelay {
 		errs = append(errs, fmt.Errorf("--connections-per-relay: %d is not allowed; 1 to %d is", n, maxConnectionsPerRelay))

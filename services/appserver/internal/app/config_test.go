@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -47,6 +48,24 @@ func TestParseRelays(t *testing.T) {
 	}
 }
 
+func TestParseRelayNames(t *testing.T) {
+	t.Parallel()
+	for arg, want := range map[string][2][]string{
+		"--relay-names=a:1,b:2":  {nil, {"a:1", "b:2"}},
+		"--relays=a:1":           {{"a:1"}, nil},
+		"--relay-names=[::1]:70": {nil, {"[::1]:70"}},
+	} {
+		c, err := Parse([]string{arg}, &bytes.Buffer{})
+		if err != nil || !slices.Equal(c.Relays, want[0]) || !slices.Equal(c.RelayNames, want[1]) {
+			t.Errorf("%s: got %q and %q, %v", arg, c.Relays, c.RelayNames, err)
+		}
+	}
+	c, err := Parse([]string{"--relays=a:1", "--relay-names=b:2"}, &bytes.Buffer{})
+	if err != nil || !slices.Equal(c.Relays, []string{"a:1"}) || !slices.Equal(c.RelayNames, []string{"b:2"}) {
+		t.Errorf("both: got %q and %q, %v", c.Relays, c.RelayNames, err)
+	}
+}
+
 // A refusal names the flag, the value and what is allowed.
 func TestParseRefuses(t *testing.T) {
 	t.Parallel()
@@ -54,6 +73,8 @@ func TestParseRefuses(t *testing.T) {
 		"--relays=nowhere":              {"--relays", `"nowhere"`, "HOST:PORT"},
 		"--relays=a:0":                  {"--relays", `"a:0"`, "1 to 65535"},
 		"--relays=":                     {"--relays", "HOST:PORT"},
+		"--relay-names=nowhere":         {"--relay-names", `"nowhere"`, "HOST:PORT"},
+		"--relay-names=:1":              {"--relay-names", `":1"`, "no name"},
 		"--listen=:70000":               {"--listen", `":70000"`, "0 to 65535"},
 		"--metrics-listen=9090":         {"--metrics-listen", `"9090"`, "0 to 65535"},
 		"--server-id=":                  {"--server-id", `""`, "1 to 128"},
@@ -128,7 +149,7 @@ func TestParseFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := Parse([]string{"--config", name}, &out)
-	got.Config = ""
+	got.Config, got.RelayNames = "", nil // a list that is empty is [] when it comes from a file
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, %v,\nwant %+v", got, err, want)
 	}
