@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,7 +33,8 @@ type relay struct {
 
 	mu sync.Mutex
 	// Guarded by mu.
-	script   script // nil for none
+	script   script                            // nil for none
+	greeting func(*holdfastv1.ConnectResponse) // changes the response that has a welcome; nil for none
 	attempts []attempt
 	streams  []*stream
 	notes    []string
@@ -47,6 +49,13 @@ func (r *relay) answers(s script) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.script = s
+}
+
+// greets has the relay change the responses that have a welcome.
+func (r *relay) greets(change func(*holdfastv1.ConnectResponse)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.greeting = change
 }
 
 // logical is what the relay knows of a connection.
@@ -276,8 +285,13 @@ func (i *ingress) Connect(raw holdfastv1.ClientConnectionService_ConnectServer) 
 	r.mu.Lock()
 	r.streams = append(r.streams, s)
 	s.name = fmt.Sprint(len(r.streams))
+	greeting := r.greeting
 	r.mu.Unlock()
-	s.respond(&holdfastv1.ConnectResponse{Welcome: w})
+	response := &holdfastv1.ConnectResponse{Welcome: w}
+	if greeting != nil {
+		greeting(response)
+	}
+	s.respond(response)
 	r.wg.Go(s.read)
 	select {
 	case err := <-s.end:
@@ -314,7 +328,7 @@ func (r *relay) greet(ingress string, hello *holdfastv1.Hello, authorization str
 	}
 	if w != nil && err == nil {
 		r.mu.Lock()
-		l.token = w.GetResumeToken()
+		l.token = cmp.Or(w.GetResumeToken(), l.token)
 		r.logicals[l.id] = l
 		r.mu.Unlock()
 	}
