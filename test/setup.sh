@@ -6,7 +6,8 @@ set -euo pipefail
 "$(dirname "$0")/promtool.sh"
 
 missing=()
-for pair in nginx:nginx haproxy:haproxy debootstrap:debootstrap ip:iproute2 nft:nftables chromium:chromium; do
+for pair in nginx:nginx haproxy:haproxy debootstrap:debootstrap ip:iproute2 nft:nftables chromium:chromium \
+    node:nodejs tsc:node-typescript; do
   command -v "${pair%%:*}" >/dev/null || test -x "/usr/sbin/${pair%%:*}" || missing+=("${pair##*:}")
 done
 if [ "${#missing[@]}" -eq 0 ]; then
