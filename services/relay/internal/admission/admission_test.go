@@ -51,6 +51,34 @@ func TestCounts(t *testing.T) {
 	}
 }
 
+// Whoever takes the place of another is heard beyond the limits, but not any number of them at once.
+func TestPlead(t *testing.T) {
+	t.Parallel()
+	g := New(config.Limits{MaxConnectionsPerIdentity: 1})
+	guest := Guest{"a", "x"}
+	if err := g.Admit(guest); err != nil {
+		t.Fatal(err)
+	}
+	for i := range maxPleading {
+		if g.Admit(guest) == nil || !g.Plead(guest) {
+			t.Fatalf("plea %d is not heard, or not needed", i)
+		}
+	}
+	if g.Plead(guest) {
+		t.Error("one too many is heard")
+	}
+	g.Pleaded()
+	if !g.Plead(guest) {
+		t.Error("the place of one that was heard is not free")
+	}
+	for range maxPleading + 2 {
+		g.Leave(guest)
+	}
+	if g.all != 0 || len(g.byIdentities) != 0 {
+		t.Errorf("all have left, and it holds %d, %v", g.all, g.byIdentities)
+	}
+}
+
 func TestNoLimits(t *testing.T) {
 	t.Parallel()
 	g := New(config.Limits{})

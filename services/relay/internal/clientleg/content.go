@@ -115,8 +115,11 @@ func decodeItem(b []byte) (m ordering.Message, err error) {
 		}
 		return err
 	}, func(number protowire.Number, value uint64) {
-		if number == 3 && value != 0 {
-			m = ordering.Message{Kind: ordering.HalfClose}
+		if number == 3 {
+			m = ordering.Message{}
+			if value != 0 {
+				m.Kind = ordering.HalfClose
+			}
 		}
 	})
 	return m, err

@@ -3,10 +3,12 @@ package clientleg
 import (
 	"bytes"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
 	"github.com/holdfast/holdfast/pkg/ordering"
@@ -37,6 +39,9 @@ func TestResponse(t *testing.T) {
 	for _, m := range several {
 		batch.Messages = append(batch.Messages, item(m))
 	}
+	reconnect := &holdfastv1.Reconnect{
+		Reason: holdfastv1.ReconnectReason_RECONNECT_REASON_INGRESS_RELOAD, Delay: durationpb.New(10*time.Minute + 1),
+	}
 	for _, c := range []struct {
 		name string
 		sent response
@@ -47,6 +52,19 @@ func TestResponse(t *testing.T) {
 		{"empty text", response{messages: several[2:3]}, &holdfastv1.ConnectResponse{Content: &holdfastv1.ConnectResponse_Text{}}},
 		{"empty binary", response{messages: several[3:4]}, &holdfastv1.ConnectResponse{Content: &holdfastv1.ConnectResponse_Binary{}}},
 		{"a batch", response{messages: several, batch: true}, &batch},
+		{"numbered", response{messages: several[:1], firstSeq: 1 << 40, consumed: 7}, &holdfastv1.ConnectResponse{
+			Content: &holdfastv1.ConnectResponse_Text{Text: "one"}, FirstSeq: 1 << 40, ConsumedSeq: 7,
+		}},
+		{"a receipt", response{consumed: 1<<64 - 1}, &holdfastv1.ConnectResponse{ConsumedSeq: 1<<64 - 1}},
+		{"a token", response{token: "a.b.c"}, &holdfastv1.ConnectResponse{ResumeToken: "a.b.c"}},
+		{"a reconnect", response{reconnect: reconnect}, &holdfastv1.ConnectResponse{Reconnect: reconnect}},
+		{"a close", response{
+			messages: []ordering.Message{wire.CloseMessage(holdfastv1.CloseReason_CLOSE_REASON_APPLICATION_ERROR, "why")}, firstSeq: 3,
+		}, &holdfastv1.ConnectResponse{FirstSeq: 3, Messages: []*holdfastv1.ClientMessage{{
+			Content: &holdfastv1.ClientMessage_Close{Close: &holdfastv1.ClientClose{
+				Reason: holdfastv1.CloseReason_CLOSE_REASON_APPLICATION_ERROR, Detail: "why",
+			}},
+		}}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			encoded, err := wire.Codec{}.Marshal(&c.sent)
@@ -84,10 +102,19 @@ func same(got *request, want *holdfastv1.ConnectRequest) bool {
 			wanted = text(c.Text)
 		case *holdfastv1.ClientMessage_Binary:
 			wanted = binary(string(c.Binary))
+		case *holdfastv1.ClientMessage_HalfClose:
+			if c.HalfClose {
+				wanted.Kind = ordering.HalfClose
+			}
+		case *holdfastv1.ClientMessage_Close:
+			wanted = ordering.Message{Kind: ordering.Close, Payload: got.items[i].Payload}
 		}
 		if !equal(got.items[i], wanted) {
 			return false
 		}
+	}
+	if got.firstSeq != want.GetFirstSeq() || got.consumed != want.GetConsumedSeq() || got.welcomed != want.GetWelcomed() {
+		return false
 	}
 	return got.hello == nil || proto.Equal(got.hello, want.GetHello())
 }
@@ -103,6 +130,12 @@ func FuzzRequest(f *testing.F) {
 		{Content: &holdfastv1.ConnectRequest_Text{}},
 		{Content: &holdfastv1.ConnectRequest_Binary{Binary: []byte("\xff")}},
 		{Messages: []*holdfastv1.ClientMessage{item(text("one")), item(binary("two")), {}}},
+		{Hello: &holdfastv1.Hello{Resume: &holdfastv1.ResumeRequest{Token: "a.b.c", ReceivedSeq: 1 << 40}}},
+		{FirstSeq: 1<<64 - 1, ConsumedSeq: 7, Welcomed: true, Messages: []*holdfastv1.ClientMessage{
+			{Content: &holdfastv1.ClientMessage_HalfClose{HalfClose: true}},
+			{Content: &holdfastv1.ClientMessage_HalfClose{}},
+			{Content: &holdfastv1.ClientMessage_Close{Close: &holdfastv1.ClientClose{Detail: "why"}}},
+		}},
 	} {
 		encoded, err := proto.Marshal(m)
 		if err != nil {
