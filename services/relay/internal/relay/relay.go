@@ -53,6 +53,9 @@ const maxStreams = 100_000
 // by itself, and takes it now and then for traffic of a stream that it is about to cut.
 const pingTime = 2 * time.Minute
 
+// clientPings is how often clients may ask the same of the relay: those that have no ingress between would be cut for it else.
+const clientPings = 10 * time.Second
+
 // maxHeaderBytes bounds the metadata of a stream: a token of some KiB fits.
 const maxHeaderBytes = 32 << 10
 
@@ -121,6 +124,7 @@ func New(cfg *config.Config, log *slog.Logger, t *observe.Telemetry) (*Relay, er
 
 	options := append(applicationOptions(log), grpc.MaxRecvMsgSize(cfg.MaxMessageBytes+messageOverhead),
 		grpc.MaxHeaderListSize(maxHeaderBytes), grpc.StaticStreamWindowSize(streamWindow), grpc.StaticConnWindowSize(connWindow),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: clientPings, PermitWithoutStream: true}),
 		grpc.MaxConcurrentStreams(maxStreams), grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: idleTimeout, Time: pingTime}))
 	r.application = grpc.NewServer(append(options, secrets.options()...)...)
 	holdfastv1.RegisterClientConnectionServiceServer(r.application, r.clients)
