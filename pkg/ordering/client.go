@@ -58,9 +58,7 @@ func (c *Client) Next(link Path) (Frame, bool) {
 	case link == 0:
 		return Frame{}, false
 	case c.greet && link == c.joining:
-		c.greet, c.asked, c.told = false, true, c.Inbox.received
-		c.said, c.saidBytes = c.Inbox.consumed, c.Inbox.consumedBytes
-		return Frame{Kind: Hello, Received: c.Inbox.received, Consumed: c.Inbox.consumed}, true
+		return c.hello(), true
 	case link != c.link:
 		return Frame{}, false
 	case c.welcomed:
@@ -82,6 +80,17 @@ func (c *Client) Next(link Path) (Frame, bool) {
 		return Frame{Kind: Receipt, Consumed: c.Inbox.receipt()}, true
 	}
 	return Frame{}, false
+}
+
+// hello says where the client is. The app server's Close it asks for again until it has said that it was consumed: the relay that it
+// has come to must know that the connection is over then.
+func (c *Client) hello() Frame {
+	c.greet, c.asked, c.told = false, true, c.Inbox.received
+	if c.Inbox.closed > c.Inbox.reported {
+		c.told = c.Inbox.closed - 1
+	}
+	c.said, c.saidBytes = min(c.Inbox.consumed, c.told), c.Inbox.consumedBytes
+	return Frame{Kind: Hello, Received: c.told, Consumed: c.said}
 }
 
 // Ready reports whether there is something to send by the link that should not wait. A receipt alone may wait a little for a

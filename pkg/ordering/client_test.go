@@ -45,3 +45,31 @@ func TestClientTakesMoreFromTheWelcomeOn(t *testing.T) {
 	mustTake(t, c, link2, Frame{Kind: Data, Seq: 3, Message: sized(testWindow/2 - 2*MessageOverhead)})
 	wantNext(t, c, link2, Frame{Kind: Receipt, Consumed: 2, Welcomed: true})
 }
+
+// The relay that the client comes to is to have the Close of the app server too, until it was acknowledged.
+func TestClientAsksForTheCloseAgain(t *testing.T) {
+	for _, consume := range []bool{false, true} {
+		c := hasConsumed(t, 2)
+		c.Inbox.Take()
+		c.Inbox.Consume()
+		mustTake(t, c, link1, Frame{Kind: Data, Seq: 3, Message: Message{Kind: Close}})
+		if consume {
+			c.Inbox.Take()
+			c.Inbox.Consume()
+		}
+		c.Join(link2)
+		wantNext(t, c, link2, Frame{Kind: Hello, Received: 2, Consumed: 2})
+		mustTake(t, c, link2, Frame{Kind: Welcome})
+		if v, err := c.Receive(link2, Frame{Kind: Data, Seq: 3, Message: Message{Kind: Close}}); v != Duplicate || err != nil || c.Done() {
+			t.Errorf("the Close again: %v, %v; done: %v", v, err, c.Done())
+		}
+		if !consume {
+			c.Inbox.Take()
+			c.Inbox.Consume()
+		}
+		wantNext(t, c, link2, Frame{Kind: Receipt, Consumed: 3, Welcomed: true})
+		if !c.Done() {
+			t.Error("the client has acknowledged the Close and is not done")
+		}
+	}
+}
