@@ -6,8 +6,8 @@ import "testing"
 // consumed one.
 func adopting(*testing.T) *Initiator { return NewAdopter(pathA, testWindow, 1, 0, 2, 1) }
 
-// What answers an Adopt that was given up is late, and so is all that follows it: what it says is no breach, though this end has sent
-// nothing yet as far as it knows.
+// What answers an Adopt that was given up is late, and so is all that follows it: what it says is no breach, though this end
+// has sent nothing yet as far as it knows.
 func TestAdopterDropsLateAnswers(t *testing.T) {
 	for _, c := range []struct {
 		name string

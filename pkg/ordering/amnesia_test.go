@@ -15,3 +15,14 @@ func TestAppMustRememberWhatItEnded(t *testing.T) {
 	}
 	t.Log(err)
 }
+
+// A relay that lets go of an end must remember its generation for a while: an end that asks for the same one would take what was
+// sent to that one for its own.
+func TestRelayMustRememberGenerations(t *testing.T) {
+	p := legPlan{down: smalls('p', 1, nil), joins: 1, linkCuts: 1, paths: 3, window: wideWindow, amnesia: true}
+	_, err := exploreLeg(&p)
+	if err == nil || !strings.Contains(err.Error(), "protocol rule") {
+		t.Fatalf("%v, want a relay's end to take another's frame for its own", err)
+	}
+	t.Log(err)
+}

@@ -24,8 +24,12 @@ func (w *world) check() error {
 		if err := e.check(); err != nil {
 			return fmt.Errorf("%v: %w", s, err)
 		}
-		if peer := w.end(s.peer()); peer != nil && e.Outbox.acked > peer.Inbox.reported {
+		peer := w.end(s.peer())
+		if peer != nil && e.Outbox.acked > peer.Inbox.reported {
 			return fmt.Errorf("%v freed through message %d, but %v said only %d", s, e.Outbox.acked, s.peer(), peer.Inbox.reported)
+		}
+		if peer != nil && e.Outbox.top < max(peer.Inbox.received, peer.Inbox.buffered) {
+			return fmt.Errorf("%v has sent no more than %d, but %v has %d", s, e.Outbox.top, s.peer(), peer.Inbox.received)
 		}
 	}
 	return nil
@@ -49,10 +53,12 @@ func (e *end) check() error {
 }
 
 func (o *Outbox) check() error {
-	if o.acked > o.sent || o.sent > o.pushed || uint64(o.retained.len()) != o.pushed-o.acked {
-		return fmt.Errorf("acked %d, sent %d, pushed %d, %d retained", o.acked, o.sent, o.pushed, o.retained.len())
+	from := max(o.acked, o.base)
+	if o.acked > o.sent || from > o.sent || o.sent > o.top || o.top > o.pushed || uint64(o.retained.len()) != o.pushed-from {
+		return fmt.Errorf("acked %d, base %d, sent %d, top %d, pushed %d, %d retained",
+			o.acked, o.base, o.sent, o.top, o.pushed, o.retained.len())
 	}
-	sum := cost(o.retained.items[o.retained.head:])
+	sum := o.baseBytes + cost(o.retained.items[o.retained.head:])
 	if o.bytes != sum || !fits(o.retained.items[o.retained.head:], o.window) {
 		return fmt.Errorf("counts %d bytes of %d in a window of %d", o.bytes, sum, o.window)
 	}
@@ -69,6 +75,9 @@ func (in *Inbox) check() error {
 	sum := in.consumedBytes + in.takenBytes + cost(waiting)
 	if in.outstanding != sum || !fits(waiting, in.window) {
 		return fmt.Errorf("counts %d bytes of %d in a window of %d", in.outstanding, sum, in.window)
+	}
+	if from := max(in.consumed, in.base); in.numbered && uint64(len(in.given)) != max(in.taken, from)-from {
+		return fmt.Errorf("consumed %d, taken %d, base %d, but the costs of %d are kept", in.consumed, in.taken, in.base, len(in.given))
 	}
 	last := in.received
 	if len(in.buffer) > 0 {

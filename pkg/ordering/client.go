@@ -18,7 +18,7 @@ type Client struct {
 	// told is what the Hello said was received, via the last message that came by link or was told by it; what came by another
 	// link is not acknowledged by this one, whose relay has yet to bring it.
 	told, via uint64
-	// said is what the Hello said was consumed, and saidBytes what that counts in the inbox: with the Welcome it is as good as a receipt.
+	// said is what the Hello said was consumed, and saidBytes what that counts in the inbox: from the Welcome on, a receipt.
 	said      uint64
 	saidBytes int
 	// welcomed: a receipt is to say at once that the Welcome was taken.
@@ -82,8 +82,8 @@ func (c *Client) Next(link Path) (Frame, bool) {
 	return Frame{}, false
 }
 
-// hello says where the client is. The app server's Close it asks for again until it has said that it was consumed: the relay that it
-// has come to must know that the connection is over then.
+// hello says where the client is. The app server's Close it asks for again until it has said that it was consumed: the relay
+// that it has come to must know that the connection is over then.
 func (c *Client) hello() Frame {
 	c.greet, c.asked, c.told = false, true, c.Inbox.received
 	if c.Inbox.closed > c.Inbox.reported {

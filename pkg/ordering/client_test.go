@@ -60,7 +60,8 @@ func TestClientAsksForTheCloseAgain(t *testing.T) {
 		c.Join(link2)
 		wantNext(t, c, link2, Frame{Kind: Hello, Received: 2, Consumed: 2})
 		mustTake(t, c, link2, Frame{Kind: Welcome})
-		if v, err := c.Receive(link2, Frame{Kind: Data, Seq: 3, Message: Message{Kind: Close}}); v != Duplicate || err != nil || c.Done() {
+		v, err := c.Receive(link2, Frame{Kind: Data, Seq: 3, Message: Message{Kind: Close}})
+		if v != Duplicate || err != nil || c.Done() {
 			t.Errorf("the Close again: %v, %v; done: %v", v, err, c.Done())
 		}
 		if !consume {

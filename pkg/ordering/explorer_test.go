@@ -16,28 +16,40 @@ type node struct {
 	step   uint8
 }
 
+// worldOf is what the explorer needs of a world.
+type worldOf[W any] interface {
+	*W
+	// settle ends every step: it does what follows at once, and checks the world.
+	settle() error
+	// checkRest fails when a world in which only inputs can happen is not at rest, checkEnd when one in which nothing can happen
+	// has not done its whole plan.
+	checkRest() error
+	checkEnd() error
+	fingerprint(buf []byte) (fingerprint, []byte)
+}
+
 // explorer searches breadth first, so that the first violation that it finds is one of the shortest.
-type explorer struct {
-	steps []step
+type explorer[W any, P worldOf[W]] struct {
+	steps []stepOf[W]
 	seen  map[fingerprint]struct{}
 	nodes []node
 	// frontier holds the worlds that were reached last, of the nodes from first on; next those after them.
-	frontier, next []*world
+	frontier, next []*W
 	first          int32
 	transitions    int
 	ends           int
 	// widest is the most worlds at the same number of steps, depth the most steps to a world.
 	widest, depth int
 	// scratch is the world that a step is tried on.
-	scratch world
+	scratch W
 	buf     []byte
 	// visit, when set, is called with every world as it is reached.
-	visit func(*world)
+	visit func(*W)
 }
 
 // violation is a run that breaks the guarantee.
 type violation struct {
-	run []step
+	run []fmt.Stringer
 	err error
 }
 
@@ -52,14 +64,14 @@ func (v *violation) Error() string {
 }
 
 // explore goes through all that can happen in the plan.
-func explore(p *plan) (*explorer, error) {
-	x := &explorer{seen: make(map[fingerprint]struct{})}
-	return x, x.explore(p)
+func explore(p *plan) (*explorer[world, *world], error) {
+	x := &explorer[world, *world]{}
+	return x, x.explore(newWorld(p), p.steps())
 }
 
-func (x *explorer) explore(p *plan) error {
-	x.steps = p.steps()
-	x.scratch = *newWorld(p)
+// explore takes every step in every order, from the world on.
+func (x *explorer[W, P]) explore(from *W, steps []stepOf[W]) error {
+	x.seen, x.steps, x.scratch = make(map[fingerprint]struct{}), steps, *from
 	x.reach(node{})
 	for len(x.next) > 0 {
 		x.first += int32(len(x.frontier))
@@ -76,9 +88,9 @@ func (x *explorer) explore(p *plan) error {
 }
 
 // reach adds the scratch world unless an equal one was reached before.
-func (x *explorer) reach(n node) {
+func (x *explorer[W, P]) reach(n node) {
 	var key fingerprint
-	key, x.buf = x.scratch.fingerprint(x.buf)
+	key, x.buf = P(&x.scratch).fingerprint(x.buf)
 	if _, ok := x.seen[key]; ok {
 		return
 	}
@@ -92,7 +104,7 @@ func (x *explorer) reach(n node) {
 }
 
 // expand takes every step that is possible in the world of the node.
-func (x *explorer) expand(w *world, id int32) error {
+func (x *explorer[W, P]) expand(w *W, id int32) error {
 	rest, final := true, true
 	for i, s := range x.steps {
 		x.scratch = *w
@@ -108,13 +120,13 @@ func (x *explorer) expand(w *world, id int32) error {
 		x.reach(node{id, uint8(i)})
 	}
 	if rest {
-		if err := w.checkRest(); err != nil {
+		if err := P(w).checkRest(); err != nil {
 			return &violation{x.run(id), err}
 		}
 	}
 	if final {
 		x.ends++
-		if err := w.checkEnd(); err != nil {
+		if err := P(w).checkEnd(); err != nil {
 			return &violation{x.run(id), err}
 		}
 	}
@@ -122,21 +134,21 @@ func (x *explorer) expand(w *world, id int32) error {
 }
 
 // try takes the step in the scratch world. A panic is a violation like any other.
-func (x *explorer) try(s step) (ok bool, err error) {
+func (x *explorer[W, P]) try(s stepOf[W]) (ok bool, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v", p)
 		}
 	}()
 	if ok, err = s.apply(&x.scratch); ok && err == nil {
-		err = x.scratch.settle()
+		err = P(&x.scratch).settle()
 	}
 	return ok, err
 }
 
 // run returns the steps that lead to the node.
-func (x *explorer) run(id int32) []step {
-	var run []step
+func (x *explorer[W, P]) run(id int32) []fmt.Stringer {
+	var run []fmt.Stringer
 	for ; id != 0; id = x.nodes[id].parent {
 		run = append(run, x.steps[x.nodes[id].step])
 	}

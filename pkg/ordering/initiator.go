@@ -67,8 +67,8 @@ func NewInitiator(path Path, window int) *Initiator {
 
 // NewAdopter returns the relay's end of a connection of which this relay knows nothing, or an older generation, for a client that
 // shows a token of the generation and says that it has received all messages through received, and consumed all through consumed.
-// Adopt is to be sent via the path, for the generation after newest, which is the newest that the relay knows. The connection
-// is adopted once the state is Settled.
+// Adopt is to be sent via the path, for the generation after newest, which is the newest that this relay has ever had an end of or
+// heard of: what was sent to an end that is gone may still be on its way. The connection is adopted once the state is Settled.
 func NewAdopter(path Path, window int, token, newest uint32, received, consumed uint64) *Initiator {
 	i := &Initiator{token: token}
 	i.epoch = FirstOf(max(token, newest))

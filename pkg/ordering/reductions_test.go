@@ -29,14 +29,14 @@ func TestReductionsLoseNothing(t *testing.T) {
 func reached(t *testing.T, reduced *plan, full plan) (map[fingerprint]bool, int) {
 	t.Helper()
 	found := make(map[fingerprint]bool)
-	x := &explorer{seen: make(map[fingerprint]struct{}), visit: func(w *world) {
+	x := &explorer[world, *world]{visit: func(w *world) {
 		c := *w
 		c.plan = reduced
 		c.dropStale()
 		key, _ := c.fingerprint(nil)
 		found[key] = true
 	}}
-	if err := x.explore(&full); err != nil {
+	if err := x.explore(newWorld(&full), full.steps()); err != nil {
 		t.Fatal(err)
 	}
 	return found, len(x.nodes)

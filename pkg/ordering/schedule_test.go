@@ -25,7 +25,7 @@ func (s replaceStep) apply(w *world) (bool, error) {
 // schedule is one long run, of which nothing is left out: what is stale arrives too.
 type schedule struct {
 	w   *world
-	run []step
+	run []fmt.Stringer
 }
 
 // newSchedule starts a run. Wires are cut and replaced without an end, but never all at once.

@@ -7,11 +7,14 @@ import (
 
 // step is one thing that can happen in a world. The explorer knows nothing else of it: a new kind of step is
 // a type here and a line in plan.steps.
-type step interface {
+type step = stepOf[world]
+
+// stepOf is one thing that can happen in a world of the type.
+type stepOf[W any] interface {
 	fmt.Stringer
 	// apply does the step to the world. It reports false when the step is not possible there; what it left
 	// of the world is then thrown away. An error is a violation.
-	apply(w *world) (bool, error)
+	apply(w *W) (bool, error)
 	// input reports whether the step comes from outside. Without inputs every world must come to rest.
 	input() bool
 }

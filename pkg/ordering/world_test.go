@@ -259,7 +259,7 @@ func (i *Initiator) clone() *Initiator {
 
 func (r *Responder) clone() *Responder {
 	c := *r
-	c.end = r.end.clone()
+	c.end, c.replies = r.end.clone(), exactClone(r.replies)
 	return &c
 }
 
@@ -278,7 +278,7 @@ func (o *Outbox) clone() *Outbox {
 
 func (in *Inbox) clone() *Inbox {
 	c := *in
-	c.ready, c.buffer = in.ready.clone(), exactClone(in.buffer)
+	c.ready, c.buffer, c.given = in.ready.clone(), exactClone(in.buffer), exactClone(in.given)
 	return &c
 }
 
