@@ -33,12 +33,14 @@ var errNotUTF8 = errors.New("a text is not valid UTF-8")
 func (r *response) Decode(buffer mem.Buffer) error {
 	defer buffer.Free()
 	r.reset()
-	b := buffer.ReadOnlyData()
-	if err := wire.Fields(b, r.field); err != nil {
-		return err
-	}
-	r.first, r.consumed = number(b, tagFirstSeq>>3), number(b, tagConsumed>>3)
-	return nil
+	return wire.FieldsAndNumbers(buffer.ReadOnlyData(), r.field, func(number protowire.Number, value uint64) {
+		switch number {
+		case 5:
+			r.first = value
+		case 6:
+			r.consumed = value
+		}
+	})
 }
 
 // reset lets go of the response.
@@ -78,10 +80,7 @@ func (r *response) field(number protowire.Number, value []byte) (err error) {
 
 // decodeItem decodes a ClientMessage. The Kind of one that is empty is 0.
 func decodeItem(b []byte) (m ordering.Message, err error) {
-	if number(b, tagItemHalfClose>>3) != 0 {
-		m.Kind = ordering.HalfClose
-	}
-	err = wire.Fields(b, func(number protowire.Number, value []byte) (err error) {
+	err = wire.FieldsAndNumbers(b, func(number protowire.Number, value []byte) (err error) {
 		switch number {
 		case 1:
 			m, err = textMessage(value)
@@ -93,6 +92,10 @@ func decodeItem(b []byte) (m ordering.Message, err error) {
 			m = wire.CloseMessage(closing.GetReason(), closing.GetDetail())
 		}
 		return err
+	}, func(number protowire.Number, value uint64) {
+		if number == 3 && value != 0 {
+			m = ordering.Message{Kind: ordering.HalfClose}
+		}
 	})
 	return m, err
 }
@@ -106,23 +109,4 @@ func textMessage(b []byte) (ordering.Message, error) {
 
 func binaryMessage(b []byte) ordering.Message {
 	return ordering.Message{Kind: ordering.Binary, Payload: bytes.Clone(b)}
-}
-
-// number returns the last varint field of that number in a message that wire.Fields has passed or will, or 0.
-func number(b []byte, field byte) (v uint64) {
-	for len(b) > 0 {
-		number, kind, n := protowire.ConsumeTag(b)
-		if n < 0 {
-			return v
-		}
-		b = b[n:]
-		if kind == protowire.VarintType && number == protowire.Number(field) {
-			v, _ = protowire.ConsumeVarint(b)
-		}
-		if n = protowire.ConsumeFieldValue(number, kind, b); n < 0 {
-			return v
-		}
-		b = b[n:]
-	}
-	return v
 }
