@@ -151,7 +151,7 @@ func TestAResponseThatIsNoneIsRefused(t *testing.T) {
 	}
 }
 
-// FuzzResponse decodes what may be no response. It accepts exactly what the generated code does.
+// FuzzResponse decodes what may be no response. It accepts all that the generated code does, and reads the same.
 func FuzzResponse(f *testing.F) {
 	for _, m := range []*holdfastv1.ConnectResponse{
 		{Welcome: &holdfastv1.Welcome{ConnectionId: "1"}},

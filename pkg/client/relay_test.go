@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -162,7 +163,8 @@ type ingress struct {
 	// Guarded by mu.
 	listener *wiretest.Listener
 	servers  []*grpc.Server // the last one takes what is new
-	conns    []net.Conn
+	conns    []*transport
+	accepted int
 	down     bool // takes no transports
 }
 
@@ -206,7 +208,7 @@ func (i *ingress) freeze() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	for _, c := range i.conns {
-		c.(*transport).freeze()
+		c.freeze()
 	}
 }
 
@@ -214,6 +216,13 @@ func (i *ingress) freeze() {
 type transport struct {
 	net.Conn
 	frozen chan struct{}
+	closed atomic.Bool
+}
+
+// Close closes the transport.
+func (t *transport) Close() error {
+	t.closed.Store(true)
+	return t.Conn.Close()
 }
 
 func (t *transport) freeze() { close(t.frozen) }
@@ -231,6 +240,19 @@ func (t *transport) Read(b []byte) (int, error) {
 		}
 		return n, err
 	}
+}
+
+// transports returns how many transports are open, and how many there were in all.
+func (i *ingress) transports() (open, total int) {
+	settle()
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for _, c := range i.conns {
+		if !c.closed.Load() {
+			open++
+		}
+	}
+	return open, i.accepted
 }
 
 // refuse has the ingress take no transports, or take them again.
@@ -257,13 +279,15 @@ type recording struct {
 
 func (l recording) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
-	if err == nil {
-		c = &transport{c, make(chan struct{})}
-		l.ingress.mu.Lock()
-		l.ingress.conns = append(l.ingress.conns, c)
-		l.ingress.mu.Unlock()
+	if err != nil {
+		return nil, err
 	}
-	return c, err
+	t := &transport{Conn: c, frozen: make(chan struct{})}
+	l.ingress.mu.Lock()
+	defer l.ingress.mu.Unlock()
+	l.ingress.conns = append(l.ingress.conns, t)
+	l.ingress.accepted++
+	return t, nil
 }
 
 // Connect implements ClientConnectionService.
