@@ -123,16 +123,17 @@ func (c *Connection) dropLocked(fx *effects, v ordering.Verdict, in *wire.Frame,
 	}
 }
 
-// PeerDoesNotKnow takes the word of the app server that it has no such connection.
+// PeerDoesNotKnow takes the word of the app server that it has no such connection: one that it had here is lost, and one that is to be
+// adopted was over before.
 func (c *Connection) PeerDoesNotKnow(m *holdfastv1.CloseConnectionMessage) {
 	cl := newClosure(m.GetReason(), "the app server says: "+m.GetDetail())
-	if cl.Reason == holdfastv1.CloseReason_CLOSE_REASON_UNKNOWN_CONNECTION {
-		cl.Reason = holdfastv1.CloseReason_CLOSE_REASON_SERVER_LOST
-	}
 	c.mu.Lock()
 	if c.ended {
 		c.mu.Unlock()
 		return
+	}
+	if cl.Reason == holdfastv1.CloseReason_CLOSE_REASON_UNKNOWN_CONNECTION && c.end.Opened() {
+		cl.Reason = holdfastv1.CloseReason_CLOSE_REASON_SERVER_LOST
 	}
 	c.abandonLocked(cl)
 	fx := c.effectsLocked()

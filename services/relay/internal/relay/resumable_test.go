@@ -266,7 +266,7 @@ func TestClientThatStaysAway(t *testing.T) {
 		}
 		synctest.Wait()
 		_, err = p.resume(1, "b", c.token, 0, 0)
-		wantReason(t, err, "SERVER_LOST")
+		wantReason(t, err, "UNKNOWN_CONNECTION")
 	})
 }
 
