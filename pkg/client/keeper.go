@@ -18,7 +18,7 @@ const (
 	provenAfter = time.Second
 	// spread is what the clients of an ingress that is about to go are spread over: all are told in the same instant.
 	spread = 500 * time.Millisecond
-	// linger is for how long the relay may take to end the stream of a connection that is over.
+	// linger is for how long a relay may take to end the stream of a connection that is over, or that another stream carries.
 	linger = time.Second
 	// heldEvents is how many events may wait for who is told.
 	heldEvents = 16

@@ -281,3 +281,27 @@ func TestAHalfOpenStreamIsNoticed(t *testing.T) {
 		w.home.cut() // else the server would wait for it
 	})
 }
+
+// TestAnOldStreamThatTheRelayDoesNotEndIsCut: what still comes by it is dropped.
+func TestAnOldStreamThatTheRelayDoesNotEndIsCut(t *testing.T) {
+	run(t, both, func(w *world, _ *client.Config) { w.holds = true }, func(t *testing.T, w *world) {
+		pass(time.Minute)
+		began := time.Now()
+		s := w.stream(1)
+		s.reconnect(holdfastv1.ReconnectReason_RECONNECT_REASON_INGRESS_RELOAD, 0)
+		settle()
+		s.send(1, "too late")
+		s2 := w.stream(2)
+		s2.send(1, "in time")
+		settle()
+		w.receives("in time")
+		for !s.isOver() {
+			pass(time.Millisecond)
+		}
+		if d := time.Since(began); d != time.Second {
+			t.Errorf("the old stream was cut after %v, want 1s", d)
+		}
+		w.expect("2>welcomed 2>consumed1")
+		w.alive(s2, 1, 2)
+	})
+}

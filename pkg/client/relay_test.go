@@ -40,6 +40,7 @@ type relay struct {
 	streams  []*stream
 	notes    []string
 	logicals map[string]*logical // by connection id
+	holds    bool                // does not end a stream when another takes the connection over
 }
 
 // script changes the answer to a hello; neither a welcome nor an error means that nothing is answered.
@@ -66,6 +67,7 @@ type logical struct {
 	consumed uint64 // the last one that a receipt is given for
 	token    string
 	silent   bool // gives no receipts
+	stream   *stream
 }
 
 // attempt is one hello.
@@ -305,8 +307,12 @@ func (i *ingress) Connect(raw holdfastv1.ClientConnectionService_ConnectServer) 
 		<-raw.Context().Done()
 		return raw.Context().Err()
 	}
-	s := &stream{relay: r, ingress: i.name, raw: raw, logical: l, end: make(chan error, 1), over: make(chan struct{})}
+	s := &stream{relay: r, ingress: i.name, raw: raw, logical: l, end: make(chan error, 4), over: make(chan struct{})}
 	r.mu.Lock()
+	if former := l.stream; former != nil && !r.holds {
+		former.end <- wire.CloseStatus(holdfastv1.CloseReason_CLOSE_REASON_RESUMED_ELSEWHERE, "")
+	}
+	l.stream = s
 	r.streams = append(r.streams, s)
 	s.name = fmt.Sprint(len(r.streams))
 	greeting := r.greeting

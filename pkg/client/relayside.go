@@ -29,7 +29,8 @@ func (c *Connection) hello(path ordering.Path) *holdfastv1.Hello {
 	}}
 }
 
-// adopt takes the first response on the link, has the link carry the connection, and lets go of the one before.
+// adopt takes the first response on the link, has the link carry the connection, and lets go of the one before: its relay ends it
+// when it hears of that from the app server.
 func (c *Connection) adopt(l *link) error {
 	c.mu.Lock()
 	old := c.current
@@ -39,7 +40,7 @@ func (c *Connection) adopt(l *link) error {
 	}
 	c.mu.Unlock()
 	if err == nil && old != nil {
-		old.cancel(errMoved)
+		time.AfterFunc(linger, func() { old.cancel(errMoved) })
 	}
 	return err
 }
@@ -97,7 +98,7 @@ func (c *Connection) receive(l *link, r *response) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.current != l {
-		return errMoved
+		return nil // the one that carries the connection brings it again
 	}
 	err := breached(c.receiveLocked(l, r))
 	if r.token != "" {
