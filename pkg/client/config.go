@@ -23,8 +23,8 @@ type Config struct {
 	// DialOptions are added to each dial. They must have the transport credentials; with no options at all the connection is
 	// plaintext. Not beside a Dialer, which has its own.
 	DialOptions []grpc.DialOption
-	// Token returns a JSON Web Token to show to the relay. It is asked anew for each stream, and one that it returns an error for
-	// is tried again later. By default none is shown.
+	// Token returns a JSON Web Token to show to the relay; by default none is shown. It is asked anew for each stream and must return
+	// when its context ends. When it returns an error the attempt has failed, and another one is made later.
 	Token func(context.Context) (string, error)
 	// Logger takes what happens; slog.Default() by default.
 	Logger *slog.Logger

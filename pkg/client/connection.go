@@ -39,6 +39,7 @@ type Connection struct {
 	finish context.CancelFunc
 
 	lastPath atomic.Uint64
+	max      atomic.Uint32 // bytes of a message
 	// links waits for the goroutines of its streams.
 	links sync.WaitGroup
 
@@ -57,7 +58,6 @@ type Connection struct {
 	// current carries the connection; nil after a loss.
 	current *link
 	token   string // for the next resume
-	max     int    // bytes of a message
 	// resumeTime is for how long the relay keeps the connection, and lostAt since when no stream carries it.
 	resumeTime time.Duration
 	lostAt     time.Time
@@ -90,11 +90,7 @@ func (c *Connection) ID() string { return c.id }
 func (c *Connection) Application() string { return c.application }
 
 // MaxMessageBytes returns the largest payload that Send takes, in bytes.
-func (c *Connection) MaxMessageBytes() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.max
-}
+func (c *Connection) MaxMessageBytes() int { return int(c.max.Load()) }
 
 // Ingress returns the ingress that the connection comes in through, as the relay sees it; "direct" when there is none, and empty
 // while no stream carries the connection.

@@ -308,3 +308,35 @@ func TestStreamsThatBreakAtOnceAreNotReplacedAtOnce(t *testing.T) {
 		}
 	})
 }
+
+// TestARefusedMoveLeavesTheStreamThatWorks: who refuses may be a relay with other keys.
+func TestARefusedMoveLeavesTheStreamThatWorks(t *testing.T) {
+	for name, err := range everyError() {
+		run(t, both, nil, func(t *testing.T, w *world) {
+			w.answers(func(attempt, *holdfastv1.Welcome) (*holdfastv1.Welcome, error) { return nil, err })
+			w.stream(1).reconnect(holdfastv1.ReconnectReason_RECONNECT_REASON_INGRESS_RELOAD, 0)
+			pass(time.Minute)
+			if n := len(w.attemptsSoFar()); n < 10 {
+				t.Errorf("%s: there were only %d attempts", name, n)
+			}
+			w.sent("still here")
+			w.expect("1>1:still here")
+			w.stream(1).send(1, "here too")
+			settle()
+			w.receives("here too")
+			w.home.cut()
+			pass(time.Minute)
+			if passing[name] && name != "IMPOSSIBLE_NUMBER" {
+				w.answers(nil)
+				pass(10 * time.Second)
+				w.expect("2>welcomed+consumed1")
+				return
+			}
+			want := client.Reason(name)
+			if name == "IMPOSSIBLE_NUMBER" {
+				want = client.ReasonProtocolError
+			}
+			w.lost(want)
+		})
+	}
+}

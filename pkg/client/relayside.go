@@ -65,7 +65,8 @@ func (c *Connection) welcomeLocked(l *link, r *response) error {
 		c.stats.Moves++
 	}
 	l.ingress, l.relay, l.since = w.GetIngress(), w.GetRelayId(), time.Now()
-	c.current, c.token, c.max, c.denied = l, w.GetResumeToken(), int(w.GetMaxMessageBytes()), 0
+	c.current, c.token, c.denied = l, w.GetResumeToken(), 0
+	c.max.Store(w.GetMaxMessageBytes())
 	c.resumeTime = w.GetResumeTime().AsDuration()
 	c.owing = false
 	signal(c.room)
@@ -100,7 +101,7 @@ func (c *Connection) receive(l *link, r *response) error {
 	if c.current != l {
 		return nil // the one that carries the connection brings it again
 	}
-	err := breached(c.receiveLocked(l, r))
+	err := c.receiveLocked(l, r)
 	if r.token != "" {
 		c.token = r.token
 	}
@@ -126,7 +127,10 @@ func (c *Connection) receive(l *link, r *response) error {
 		c.wakeLocked()
 	}
 	c.finishLocked()
-	return err
+	if err != nil {
+		return breached(err)
+	}
+	return nil
 }
 
 func (c *Connection) receiveLocked(l *link, r *response) error {
@@ -197,22 +201,24 @@ func (c *Connection) left(l *link) {
 	}
 }
 
-// judge decides on the error of a stream, or of an attempt to open one. It returns why the connection is lost when it is.
+// judge decides on the error of a stream, or of an attempt to open one. It returns why the connection is lost when it is. While a
+// stream carries the connection, only what that one ends with can be final: who refuses an attempt may be wrong.
 func (c *Connection) judge(err error, attempt bool) *CloseError {
 	if errors.Is(err, errOver) {
 		return nil
 	}
 	c.mu.Lock()
 	lost := false
-	switch reactionTo(err) {
-	case final:
+	switch what := reactionTo(err); {
+	case attempt && c.current != nil:
+	case what == final:
 		lost = true
-	case renew:
+	case what == renew:
 		if attempt {
 			c.denied++
 		}
 		lost = c.config.Token == nil || c.denied > 1
-	case once:
+	case what == once:
 		lost = c.faultLocked()
 	}
 	c.mu.Unlock()
