@@ -84,6 +84,15 @@ export class Connection {
     return this.#welcome.application;
   }
 
+  // relay and ingress name those that carry it, or did last.
+  get relay() {
+    return this.#welcome.relayId;
+  }
+
+  get ingress() {
+    return this.#welcome.ingress;
+  }
+
   get maxMessageBytes() {
     return this.#welcome.maxMessageBytes;
   }
@@ -194,7 +203,7 @@ export class Connection {
       this.#guard.start();
       this.#begin.resolve(this);
       this.#begin = undefined;
-    } else this.#tell({ type: "recovered", address: this.#legs.address, relay: this.#welcome.relayId, ingress: this.#welcome.ingress });
+    } else this.#tell({ type: "recovered", address: this.#legs.address, relay: this.relay, ingress: this.ingress });
     this.#progress();
   }
 

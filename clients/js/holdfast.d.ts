@@ -34,6 +34,10 @@ export interface Connection extends AsyncIterable<string | Uint8Array> {
   readonly id: string;
   /** The application that it was placed on. */
   readonly application: string;
+  /** The relay that carries it, or did last, by its id. */
+  readonly relay: string;
+  /** The ingress that it comes in through, or did last, as that relay sees it. */
+  readonly ingress: string;
   /** The largest message, in bytes. */
   readonly maxMessageBytes: number;
   /** Whether a stream carries it at the moment. */

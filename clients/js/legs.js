@@ -148,7 +148,7 @@ export class Legs {
     if (this.#stopped) return;
     if (this.#final(error)) this.#owner.lost(error);
     else if (this.#attempt === undefined) this.#retry(error);
-    else this.#tell(0, error);
+    else if (error.reason !== "RESUMED_ELSEWHERE") this.#tell(0, error); // else it is by the attempt, whose Welcome is on its way
   }
 
   #final(error) {

@@ -13,7 +13,9 @@ test("a connection opens with a hello, and its first request says that the welco
   assert.equal(b.last.url, "wss://a.test");
   await b.welcome();
   const c = await b.opening;
-  assert.deepEqual([c.id, c.application, c.maxMessageBytes, c.connected], ["00000000000000a1", "echo", 1 << 20, true]);
+  assert.deepEqual([c.id, c.application, c.maxMessageBytes, c.connected, c.relay, c.ingress], [
+    "00000000000000a1", "echo", 1 << 20, true, "relay-1", "a",
+  ]);
   const [first] = b.last.take();
   assert.deepEqual([first.welcomed, first.consumedSeq, first.messages.length], [true, 0, 0]);
   assert.deepEqual(b.events, []);

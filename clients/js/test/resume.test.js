@@ -105,17 +105,19 @@ test("a move that fails is tried until it succeeds, as nothing is acknowledged b
   assert.notEqual(old.closedWith, undefined);
 });
 
-test("the old stream may break while the new one begins", async () => {
-  const b = new Bench();
-  const c = await b.connect();
-  const old = b.last;
-  await old.say({ reconnect: { reason: 2 } });
-  await b.clock.advance(0);
-  await b.last.open();
-  await old.end(4015, "RESUMED_ELSEWHERE: taken over");
-  assert.equal(c.connected, false);
-  await b.welcome({ recovered: true });
-  assert.deepEqual([c.connected, b.sockets.length, b.types], [true, 2, ["reconnecting", "reconnecting", "recovered"]]);
+test("the old stream may break while the new one begins, or be ended by that", async () => {
+  for (const [code, types] of [[1006, ["reconnecting", "reconnecting", "recovered"]], [4015, ["reconnecting", "recovered"]]]) {
+    const b = new Bench();
+    const c = await b.connect();
+    const old = b.last;
+    await old.say({ reconnect: { reason: 2 } });
+    await b.clock.advance(0);
+    await b.last.open();
+    await old.end(code, "");
+    assert.equal(c.connected, false);
+    await b.welcome({ recovered: true });
+    assert.deepEqual([c.connected, b.sockets.length, b.types], [true, 2, types]);
+  }
 });
 
 test("a stream of no use is given up, and the next try is made", async () => {

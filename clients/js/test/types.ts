@@ -30,7 +30,7 @@ async function application(): Promise<number> {
   if (closure.error instanceof HoldfastError) throw closure.error;
   connection.abort();
   connection.check();
-  return connection.id.length + connection.maxMessageBytes + (one?.length ?? 0) + Number(connection.connected);
+  return connection.id.length + connection.relay.length + connection.ingress.length + connection.maxMessageBytes + (one?.length ?? 0) + Number(connection.connected);
 }
 
 async function refused(connection: Connection): Promise<void> {
