@@ -50,7 +50,7 @@ export class Connection {
     this.#legs = new Legs(options, {
       hello: (number) => this.#hello(number),
       welcomed: (number, response) => this.#welcomed(number, response),
-      carried: () => this.#carried(),
+      carried: (address, interrupted) => this.#carried(address, interrupted),
       received: (number, response) => this.#received(number, response),
       left: (number) => this.#client?.leave(number),
       lost: (error) => this.#lost(error),
@@ -197,13 +197,13 @@ export class Connection {
   }
 
   // carried says that a new link carries the connection.
-  #carried() {
+  #carried(address, interrupted) {
     this.#guard.welcomed();
     if (this.#begin !== undefined) {
       this.#guard.start();
       this.#begin.resolve(this);
       this.#begin = undefined;
-    } else this.#tell({ type: "recovered", address: this.#legs.address, relay: this.relay, ingress: this.ingress });
+    } else this.#tell({ type: "recovered", address, relay: this.relay, ingress: this.ingress, interrupted });
     this.#progress();
   }
 

@@ -4,7 +4,7 @@
 export function connect(options: Options): Promise<Connection>;
 
 export interface Options {
-  /** ws: or wss: URLs of relays, or of ingresses in front of them. They are tried in turn, beginning with the first. */
+  /** ws: or wss: URLs of relays, or of ingresses in front of them. They are tried in turn, from a random one on. */
   addresses: string[];
   /** The application to talk to; left out: the relay's default one. */
   application?: string;
@@ -69,14 +69,14 @@ export interface Closure {
 export type ConnectionEvent =
   /** A new stream is on its way. broken: none carries the connection meanwhile. The next try is in delay milliseconds. */
   | { type: "reconnecting"; broken: boolean; delay: number; attempt: number; error: HoldfastError }
-  /** A new stream carries the connection, and nothing of it is lost. */
-  | { type: "recovered"; address: string; relay: string; ingress: string }
+  /** A new stream carries the connection, and nothing of it is lost. None did for so many milliseconds. */
+  | { type: "recovered"; address: string; relay: string; ingress: string; interrupted: number }
   /** The connection is over, and that was not asked for. */
   | { type: "lost"; error: HoldfastError };
 
 export class HoldfastError extends Error {
   constructor(reason: string, detail: string, code?: number);
-  /** The name of a CloseReason or ErrorReason of holdfast.v1, or TRANSPORT, CLOSED, ABORTED or SENDING_TOO_MUCH. */
+  /** The name of a CloseReason or ErrorReason of holdfast.v1, or TRANSPORT, GAVE_UP, CLOSED, ABORTED or SENDING_TOO_MUCH. */
   readonly reason: string;
   readonly detail: string;
   /** The code that the socket was closed with, or 0. */

@@ -11,11 +11,13 @@ export async function connect(options) {
   for (const [name, f] of Object.entries({ token, onMessage, onEvent })) {
     if (f !== undefined && typeof f !== "function") throw new TypeError(`${name} is a ${typeof f}; a function is wanted`);
   }
+  const { connectTime = 30_000 } = options;
+  if (!(connectTime >= 0)) throw new TypeError(`connectTime ${connectTime} is not allowed; 0 and more is`);
   const WebSocket = options.WebSocket ?? globalThis.WebSocket;
   if (WebSocket === undefined) throw new TypeError("there is no WebSocket here; give one");
   const network = typeof globalThis.addEventListener === "function" ? globalThis : undefined;
   return new Connection({
-    application: "", connectTime: 30_000, clock, random: Math.random, network, ...options, addresses: [...addresses], WebSocket,
+    application: "", clock, random: Math.random, network, ...options, addresses: [...addresses], connectTime, WebSocket,
   }).begin();
 }
 

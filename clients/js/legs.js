@@ -6,12 +6,15 @@ import { AGAIN, FINAL, HoldfastError, WITH_TOKEN, reaction } from "./reasons.js"
 const welcomeTime = 10_000;
 // The wait before the next try is drawn from 0 to a bound that doubles with each failure.
 const firstWait = 200;
-const longestWait = 15_000;
+const longestWait = 10_000;
+// The relay may notice later than the client that a stream is gone, and keeps the connection for its time from then on.
+const lateNotice = 30_000;
 // A link that lived for so long has shown that its beginning was well: what failed before counts no more.
 const steadyTime = 5_000;
 const closedForBreach = 4007;
 
 // Legs tells its owner hello(number), which returns the request that begins the link of that number, welcomed(number, response),
+// carried(address, interrupted) after that,
 // received(number, response), left(number), lost(error) at the end, and reconnecting(event).
 export class Legs {
   #options;
@@ -27,6 +30,7 @@ export class Legs {
   // begun: there was a Welcome.
   #begun = false;
   #dialled = 0;
+  #next;
   #failures = 0;
   // tried has the reasons that are not to repeat, since a link was steady.
   #tried = new Set();
@@ -39,15 +43,12 @@ export class Legs {
     this.#owner = owner;
     this.#clock = options.clock;
     this.#patience = options.connectTime;
+    this.#next = Math.floor(options.random() * options.addresses.length);
   }
 
   // number names the link that carries the connection; 0: none does.
   get number() {
     return this.#current?.number ?? 0;
-  }
-
-  get address() {
-    return this.#current?.address ?? "";
   }
 
   start() {
@@ -88,13 +89,20 @@ export class Legs {
 
   #dial() {
     this.#cancel();
-    const { addresses } = this.#options;
-    const leg = { number: ++this.#dialled, address: addresses[(this.#dialled - 1) % addresses.length], since: this.#clock.now() };
+    const leg = { number: ++this.#dialled, address: this.#address(), since: this.#clock.now() };
     this.#attempt = leg;
     leg.late = this.#clock.setTimeout(() => {
       this.#gone(leg, new HoldfastError("TRANSPORT", `no Welcome from ${leg.address} within ${welcomeTime} ms`));
     }, welcomeTime);
     this.#connect(leg);
+  }
+
+  // address returns the next one in turn; not that of the link that is to be left, where there is another.
+  #address() {
+    const { addresses } = this.#options;
+    const turn = () => addresses[this.#next++ % addresses.length];
+    const address = turn();
+    return address === this.#current?.address ? turn() : address;
   }
 
   async #connect(leg) {
@@ -123,15 +131,16 @@ export class Legs {
 
   // welcomed has the new link carry the connection, and lets go of the old one.
   #welcomed(leg, response) {
-    this.#patience = this.#owner.welcomed(leg.number, response);
+    this.#patience = this.#owner.welcomed(leg.number, response) + lateNotice;
     this.#clock.clearTimeout(leg.late);
     const old = this.#current;
+    const interrupted = old === undefined ? this.#clock.now() - this.#aloneSince : 0;
     this.#current = leg;
     this.#attempt = undefined;
     this.#begun = true;
     leg.since = this.#clock.now();
     this.#end(old);
-    this.#owner.carried();
+    this.#owner.carried(leg.address, interrupted);
   }
 
   // gone takes the end of a link.
@@ -183,7 +192,7 @@ export class Legs {
     const now = this.#clock.now();
     const left = this.#aloneSince + this.#patience - now;
     if (this.#current === undefined && left <= 0) {
-      this.#owner.lost(this.#begun ? new HoldfastError("CLIENT_GONE", `no relay took it up in time, the last as: ${error.message}`) : error);
+      this.#owner.lost(this.#begun ? new HoldfastError("GAVE_UP", `no relay took it up within ${this.#patience} ms: ${error.message}`) : error);
       return;
     }
     const most = Math.min(longestWait, firstWait * 2 ** Math.min(this.#failures++, 16));

@@ -39,7 +39,8 @@ export class HoldfastError extends Error {
   constructor(reason, detail, code = 0) {
     super(detail === "" ? reason : `${reason}: ${detail}`);
     this.name = "HoldfastError";
-    // The name of a CloseReason or ErrorReason, or one of this client's own: TRANSPORT, CLOSED, ABORTED, SENDING_TOO_MUCH.
+    // The name of a CloseReason or ErrorReason, or one of this client's own: TRANSPORT, GAVE_UP, CLOSED, ABORTED,
+    // SENDING_TOO_MUCH.
     this.reason = reason;
     this.detail = detail;
     // The code that the socket was closed with, or 0.

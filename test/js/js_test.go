@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -25,18 +26,15 @@ func tool(t *testing.T, name, without string) string {
 	return path
 }
 
-// run runs a program in the library's folder and returns what it wrote.
-func run(t *testing.T, path string, args ...string) string {
+// run runs a program in the library's folder and returns what it wrote, and the error that it ended with.
+func run(t *testing.T, path string, args ...string) (string, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Dir = library
 	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Errorf("%s %q: %v\n%s", path, args, err, out)
-	}
-	return string(out)
+	return string(out), err
 }
 
 func TestLibrary(t *testing.T) {
@@ -49,12 +47,17 @@ func TestLibrary(t *testing.T) {
 	for _, f := range files {
 		args = append(args, filepath.Join("test", filepath.Base(f)))
 	}
-	out := run(t, node, args...)
-	if passed, ran := count(t, out, "pass"), count(t, out, "tests"); ran < leastTests || passed != ran {
-		t.Errorf("%d of %d tests passed, want all of at least %d:\n%s", passed, ran, leastTests, out)
-	} else {
-		t.Logf("%d tests passed", passed)
+	out, err := run(t, node, args...)
+	passed, ran := count(t, out, "pass"), count(t, out, "tests")
+	if err != nil || ran < leastTests || passed != ran {
+		t.Fatalf("node ended with %v; %d of %d tests passed, want all of at least %d:\n%s", err, passed, ran, leastTests, failures(out))
 	}
+	t.Logf("%d tests passed", passed)
+}
+
+// failures returns what node says of the tests that failed.
+func failures(out string) string {
+	return strings.Join(regexp.MustCompile(`(?ms)^not ok.*?^  \.\.\.$`).FindAllString(out, -1), "\n")
 }
 
 // count returns a number of node's summary.
@@ -73,7 +76,10 @@ func count(t *testing.T, out, name string) int {
 
 // An application is compiled against the types; what the types are to refuse is in it too, marked as such.
 func TestTypes(t *testing.T) {
-	run(t, tool(t, "tsc", "nobody compiled against the types of the JavaScript client library"), "--project", "test")
+	out, err := run(t, tool(t, "tsc", "nobody compiled against the types of the JavaScript client library"), "--project", "test")
+	if err != nil {
+		t.Errorf("tsc: %v\n%s", err, out)
+	}
 }
 
 // A browser loads the library's modules as they are: each import is of a file beside it.

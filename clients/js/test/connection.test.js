@@ -202,6 +202,7 @@ test("options that cannot be are refused", async () => {
   await assert.rejects(connect({ addresses: ["https://x.test"], WebSocket }), /ws:\/\/ and wss:\/\/ are/);
   await assert.rejects(connect({ addresses: ["nonsense"], WebSocket }), /no URL/);
   await assert.rejects(connect({ addresses: ["ws://x.test"], WebSocket, token: "jwt" }), /a function is wanted/);
+  await assert.rejects(connect({ addresses: ["ws://x.test"], WebSocket, connectTime: NaN }), /connectTime NaN/);
   if (globalThis.WebSocket === undefined) await assert.rejects(connect({ addresses: ["ws://x.test"] }), /no WebSocket/);
 });
 

@@ -11,7 +11,7 @@ async function application(): Promise<number> {
       events.push(event);
       if (event.type === "lost") console.error(event.error.reason, event.error.code);
       if (event.type === "reconnecting") console.warn(event.broken, event.delay.toFixed(0), event.attempt);
-      if (event.type === "recovered") console.info(event.address, event.relay, event.ingress);
+      if (event.type === "recovered") console.info(event.address, event.relay, event.ingress, event.interrupted.toFixed(0));
     },
     WebSocket,
     signal: new AbortController().signal,

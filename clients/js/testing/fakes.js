@@ -111,13 +111,14 @@ export class Bench {
   network = new EventTarget();
   sockets = [];
   events = [];
+  first = 0;
   random = 0.5;
   tokens = 0;
 
   constructor(options = {}) {
     const bench = this;
     this.options = {
-      addresses: ["wss://a.test", "wss://b.test"], application: "echo", clock: this.clock, random: () => bench.random,
+      addresses: ["wss://a.test", "wss://b.test"], application: "echo", clock: this.clock, random: () => bench.draw(),
       network: this.network, onEvent: (event) => bench.events.push(event),
       WebSocket: class extends FakeSocket {
         constructor(url, protocols) {
@@ -127,6 +128,11 @@ export class Bench {
       },
       ...options,
     };
+  }
+
+  // draw is what is drawn: at first the address to begin with.
+  draw() {
+    return this.sockets.length === 0 ? this.first : this.random;
   }
 
   get last() {
