@@ -212,7 +212,7 @@ func TestAdminFromTheEnvironment(t *testing.T) {
 func TestHelp(t *testing.T) {
 	commands := []string{
 		"", "reload", "complete", "cancel", "move", "close", "list", "list ingresses", "list servers", "list clients",
-		"watch", "health", "doctor", "ingress", "traffic", "demo", "bench", "install",
+		"watch", "health", "doctor", "ingress", "traffic", "demo", "bench", "install", "keygen",
 	}
 	for _, command := range commands {
 		got := call(t, append(strings.Fields(command), "--help")...)
@@ -234,6 +234,8 @@ func TestWrongUse(t *testing.T) {
 		"--reloads: 0 is not allowed":                              {"demo", "--reloads", "0"},
 		`upstream "x" is not allowed`:                              {"ingress", "--listen", "127.0.0.1:0", "--id", "a", "--upstream", "x"},
 		"--listen 256.0.0.1:x":                                     {"ingress", "--listen", "256.0.0.1:x", "--id", "a", "--upstream", "127.0.0.1:1"},
+		"--forward 256.0.0.1:x":                                    {"ingress", "--listen", "127.0.0.1:0", "--id", "a", "--upstream", "127.0.0.1:1", "--forward", "256.0.0.1:x=127.0.0.1:1"},
+		`upstream "" is not allowed`:                               {"ingress", "--listen", "127.0.0.1:0", "--id", "a", "--upstream", "127.0.0.1:1", "--forward", "127.0.0.1:0"},
 		`--wait: expected duration but got "5"`:                    {"reload", "a", "--wait", "5"},
 		"expected one of \"reload\", \"complete\", \"cancel\", \"": {},
 	} {
@@ -248,7 +250,7 @@ func TestIngressEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	var out, errs bytes.Buffer
-	args := []string{"ingress", "--listen", "127.0.0.1:0", "--id", "a", "--upstream", "127.0.0.1:1"}
+	args := []string{"ingress", "--listen", "127.0.0.1:0", "--id", "a", "--upstream", "127.0.0.1:1", "--forward", "127.0.0.1:0=127.0.0.1:1"}
 	if code := run(ctx, args, &out, &errs); code != 0 || !strings.Contains(errs.String(), "ingress stopped") {
 		t.Errorf("exit code %d, %s", code, errs.String())
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,6 +26,8 @@ const failCommand = "fail"
 
 // fakeRelay echoes every message of a client connection.
 type fakeRelay struct {
+	// streams counts those that were begun.
+	streams atomic.Int64
 	holdfastv1.UnimplementedClientConnectionServiceServer
 	server  *grpc.Server
 	address string
@@ -59,6 +62,7 @@ func startRelay(t *testing.T, maxStreams uint32) *fakeRelay {
 }
 
 func (r *fakeRelay) Connect(s holdfastv1.ClientConnectionService_ConnectServer) error {
+	r.streams.Add(1)
 	md, _ := metadata.FromIncomingContext(s.Context())
 	select {
 	case r.headers <- md:
@@ -97,11 +101,16 @@ type runningIngress struct {
 
 func startIngress(t *testing.T, upstream string, grace time.Duration) *runningIngress {
 	t.Helper()
+	return startBalanced(t, grace, upstream)
+}
+
+func startBalanced(t *testing.T, grace time.Duration, upstreams ...string) *runningIngress {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	in, err := New(Config{ID: "a", Upstream: upstream, Grace: grace, Logger: slog.New(slog.DiscardHandler)}, listener)
+	in, err := New(Config{ID: "a", Upstreams: upstreams, Grace: grace, Logger: slog.New(slog.DiscardHandler)}, listener)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,8 +21,8 @@ import (
 type Config struct {
 	// ID is the value of x-ingress-id.
 	ID string
-	// Upstream is the HOST:PORT of the relay.
-	Upstream string
+	// Upstreams are the HOST:PORT of the relays. Requests go to them in turn.
+	Upstreams []string
 	// Grace is for how long the open streams of an old generation run on.
 	Grace  time.Duration
 	Logger *slog.Logger
@@ -33,9 +33,14 @@ func (c Config) check() error {
 	if c.ID == "" {
 		errs = append(errs, errors.New("the id is empty; give the ingress a name, such as a"))
 	}
-	_, port, err := net.SplitHostPort(c.Upstream)
-	if n, portErr := strconv.Atoi(port); err != nil || portErr != nil || n < 1 || n > 65535 {
-		errs = append(errs, fmt.Errorf("upstream %q is not allowed; HOST:PORT with a port from 1 to 65535 is", c.Upstream))
+	if len(c.Upstreams) == 0 {
+		errs = append(errs, errors.New("there is no upstream; give the HOST:PORT of one relay or more"))
+	}
+	for _, upstream := range c.Upstreams {
+		_, port, err := net.SplitHostPort(upstream)
+		if n, portErr := strconv.Atoi(port); err != nil || portErr != nil || n < 1 || n > 65535 {
+			errs = append(errs, fmt.Errorf("upstream %q is not allowed; HOST:PORT with a port from 1 to 65535 is", upstream))
+		}
 	}
 	if c.Grace < 0 {
 		errs = append(errs, fmt.Errorf("grace %s is not allowed; 0s and more is", c.Grace))
@@ -79,7 +84,7 @@ func (i *Ingress) Run(ctx context.Context) error {
 		i.Drain()
 	})
 	defer stop()
-	i.cfg.Logger.Info("ingress started", "ingress", i.cfg.ID, "listen", i.listener.Addr().String(), "upstream", i.cfg.Upstream)
+	i.cfg.Logger.Info("ingress started", "ingress", i.cfg.ID, "listen", i.listener.Addr().String(), "upstreams", i.cfg.Upstreams)
 	err := i.accept()
 	i.end()
 	i.ending.Wait()

@@ -240,10 +240,11 @@ func TestEndOfRunCutsEverything(t *testing.T) {
 
 func TestConfigRefused(t *testing.T) {
 	for _, cfg := range []Config{
-		{ID: "", Upstream: "127.0.0.1:1"},
-		{ID: "a", Upstream: "nowhere"},
-		{ID: "a", Upstream: "127.0.0.1:0"},
-		{ID: "a", Upstream: "127.0.0.1:1", Grace: -1},
+		{ID: "", Upstreams: []string{"127.0.0.1:1"}},
+		{ID: "a"},
+		{ID: "a", Upstreams: []string{"127.0.0.1:1", "nowhere"}},
+		{ID: "a", Upstreams: []string{"127.0.0.1:0"}},
+		{ID: "a", Upstreams: []string{"127.0.0.1:1"}, Grace: -1},
 	} {
 		if _, err := New(cfg, nil); err == nil {
 			t.Errorf("%+v was allowed", cfg)

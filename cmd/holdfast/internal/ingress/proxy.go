@@ -25,12 +25,11 @@ const copyBufferSize = 8 << 10
 
 // newProxy returns the handler of one generation.
 func newProxy(cfg Config, transport http.RoundTripper) http.Handler {
-	target := &url.URL{Scheme: "http", Host: cfg.Upstream}
 	log := cfg.Logger.With("ingress", cfg.ID)
 	// FlushInterval stays 0: a response of unknown length goes on at once all the same. With -1 the headers
 	// of one that has nothing but headers may be flushed before its end, and a client misses the trailers then.
 	return &httputil.ReverseProxy{
-		Transport:  transport,
+		Transport:  &balancer{transport: transport, upstreams: cfg.Upstreams},
 		BufferPool: newBufferPool(),
 		ErrorLog:   slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		Rewrite: func(r *httputil.ProxyRequest) {
@@ -39,7 +38,7 @@ func newProxy(cfg Config, transport http.RoundTripper) http.Handler {
 			if r.In.ContentLength != 0 {
 				r.Out.Body = r.In.Body
 			}
-			r.SetURL(target)
+			r.Out.URL.Scheme = "http" // and the host of a relay, which the balancer says
 			r.Out.Host = r.In.Host
 			// In place of any that came in: its own name, the caller's address, and no identity.
 			r.Out.Header.Set(idHeader, cfg.ID)
@@ -54,8 +53,8 @@ func newProxy(cfg Config, transport http.RoundTripper) http.Handler {
 			if r.Context().Err() != nil {
 				return // The client is gone; nobody reads the answer.
 			}
-			log.Warn("upstream failed", "upstream", cfg.Upstream, "error", err)
-			refuse(w, r, fmt.Sprintf("ingress %s: upstream %s: %v", cfg.ID, cfg.Upstream, err))
+			log.Warn("upstream failed", "error", err)
+			refuse(w, r, fmt.Sprintf("ingress %s: %v", cfg.ID, err))
 		},
 	}
 }
