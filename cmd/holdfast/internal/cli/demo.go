@@ -24,7 +24,7 @@ type demoCommand struct {
 
 // Help is shown by --help.
 func (demoCommand) Help() string {
-	return `Starts a relay, two ingresses, two app servers and clients that check every message; reloads an ingress under that traffic and judges the result. The exit code is 0 when nothing was lost, doubled, reordered or corrupted, no client of the other ingress was disconnected, and logical connections were moved.
+	return `Starts two relays, two ingresses in front of both, two app servers and clients that check every message; reloads an ingress under that traffic and judges the result. The exit code is 0 when nothing was lost, doubled, reordered or corrupted, no client of the other ingress was disconnected, and logical connections were moved.
 
 Example:
   holdfast demo --ingress nginx --announce none`

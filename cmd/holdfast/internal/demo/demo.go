@@ -6,12 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"sync"
 	"time"
 
-	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
-
-	"github.com/holdfast/holdfast/cmd/holdfast/internal/admin"
 	"github.com/holdfast/holdfast/cmd/holdfast/internal/process"
 	"github.com/holdfast/holdfast/cmd/holdfast/internal/traffic"
 )
@@ -50,27 +46,25 @@ func Run(ctx context.Context, cfg Config, lines io.Writer) (result Result, err e
 	if err := st.build(ctx); err != nil {
 		return Result{}, err
 	}
-	print.say("relay at %s, admin at %s; %s ingresses a at %s and b at %s; app servers %v",
-		st.relay, st.admin, cfg.Kind, st.ingresses[0].address, st.ingresses[1].address, st.appServers)
+	for _, r := range st.relays {
+		print.say("%s at %s, admin at %s", r.id, r.address, r.admin)
+	}
+	print.say("%s ingresses a at %s and b at %s, each in front of both; app servers %v",
+		cfg.Kind, st.ingresses[0].address, st.ingresses[1].address, st.appServers)
 	return perform(ctx, st, print)
 }
 
 // show is the part of the demo with an audience: traffic, reloads, events.
 type show struct {
-	stage    *stage
-	print    *printer
-	admin    *admin.Client
-	fleet    *traffic.Fleet
-	narrator *narrator
+	stage     *stage
+	print     *printer
+	fleet     *traffic.Fleet
+	ledger    *ledger
+	observers []*observer // of the relays, in their order
 }
 
 // perform runs the show on a stage that stands.
 func perform(ctx context.Context, st *stage, print *printer) (Result, error) {
-	client, err := admin.Dial(admin.Target{Address: st.admin})
-	if err != nil {
-		return Result{}, err
-	}
-	defer client.Close()
 	fleet, err := traffic.New(traffic.Config{
 		Addresses: []string{st.ingresses[0].address, st.ingresses[1].address}, Clients: st.cfg.Clients, Application: application,
 		Rate: st.cfg.Rate, Size: st.cfg.Size, CountInterval: st.cfg.CountInterval, StopGrace: trafficGrace,
@@ -78,54 +72,33 @@ func perform(ctx context.Context, st *stage, print *printer) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	s := &show{stage: st, print: print, admin: client, fleet: fleet, narrator: newNarrator(print, fleet.IngressOf)}
-	stop, err := s.narrate(ctx)
+	s := &show{stage: st, print: print, fleet: fleet, ledger: newLedger()}
+	var reloads []Reload
+	var report traffic.Report
+	if err = s.observeAll(ctx); err == nil {
+		reloads, report, err = s.perform(ctx)
+	}
+	for _, o := range s.observers {
+		err = errors.Join(err, o.stop())
+	}
 	if err != nil {
 		return Result{}, err
 	}
-	reloads, report, err := s.perform(ctx)
-	if err = errors.Join(err, stop()); err != nil {
-		return Result{}, err
-	}
-	return newResult(st.cfg.Kind, reloads, s.narrator.moves(), report), nil
+	return newResult(st.cfg.Kind, reloads, s.ledger.moves(), report), nil
 }
 
-// narrate begins to tell the relay's events; stop ends that.
-func (s *show) narrate(ctx context.Context) (stop func() error, err error) {
-	if err := s.learnServers(ctx); err != nil {
-		return nil, err
+// observeAll begins to tell the events of the relays.
+func (s *show) observeAll(ctx context.Context) error {
+	servers := 0
+	for _, r := range s.stage.relays {
+		o, err := s.observe(ctx, r)
+		if err != nil {
+			return err
+		}
+		s.observers = append(s.observers, o)
+		servers += len(o.narrator.servers)
 	}
-	// Events are told to the end, also when the demo is interrupted.
-	watching, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	events := make(chan *holdfastv1.WatchEventsResponse, 256)
-	var narrating sync.WaitGroup
-	narrating.Go(func() { s.narrator.run(events) })
-	watched, err := watch(watching, s.admin, events)
-	stop = func() error {
-		cancel()
-		defer narrating.Wait()
-		return <-watched
-	}
-	if err != nil {
-		cancel()
-		narrating.Wait()
-	}
-	return stop, err
-}
-
-// learnServers waits for the server connections and learns how they are called.
-func (s *show) learnServers(ctx context.Context) error {
-	if err := s.stage.attached(ctx, s.admin); err != nil {
-		return err
-	}
-	response, err := s.admin.ListServerConnections(ctx, &holdfastv1.ListServerConnectionsRequest{})
-	if err != nil {
-		return s.admin.Explain(err)
-	}
-	for _, c := range response.GetServerConnections() {
-		s.narrator.servers[c.GetServerConnectionId()] = c.GetServerId() + " through " + c.GetIngress()
-	}
-	s.print.say("%d server connections: each app server has one through each ingress", len(response.GetServerConnections()))
+	s.print.say("%d server connections: each app server has one through each ingress to each relay", servers)
 	return nil
 }
 

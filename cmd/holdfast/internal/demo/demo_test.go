@@ -54,7 +54,8 @@ func TestNarrator(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
 		ingressOf := func(id string) (string, bool) { return "b", id != "gone" }
-		n := newNarrator(&printer{begin: time.Now(), w: &out}, ingressOf)
+		l := newLedger()
+		n := newNarrator("relay-1", &printer{begin: time.Now(), w: &out}, l, ingressOf)
 		n.servers["s/1"] = "s through a"
 		events := make(chan *holdfastv1.WatchEventsResponse)
 		ended := make(chan struct{})
@@ -90,18 +91,18 @@ func TestNarrator(t *testing.T) {
 		close(events)
 		<-ended
 
-		want := `   0.00s  relay: server connection attached: s through b
-   0.00s  relay: 3 logical connections opened
-   0.00s  relay: reload started: a
-   0.15s  7 events were missed
-   0.15s  relay: 1 logical connections closed (server lost)
-   0.15s  relay: 1 logical connections with clients through ? moved from s through a to s through b; the longest pause was 1ms
-   0.15s  relay: 2 logical connections with clients through b moved from s through a to s through b; the longest pause was 2ms
+		want := `   0.00s  relay-1: server connection attached: s through b
+   0.00s  relay-1: 3 logical connections opened
+   0.00s  relay-1: reload started: a
+   0.15s  relay-1: 7 events were missed
+   0.15s  relay-1: 1 logical connections closed (server lost)
+   0.15s  relay-1: 1 logical connections with clients through ? moved from s through a to s through b; the longest pause was 1ms
+   0.15s  relay-1: 2 logical connections with clients through b moved from s through a to s through b; the longest pause was 2ms
 `
 		if out.String() != want {
 			t.Errorf("got:\n%s\nwant:\n%s", out.String(), want)
 		}
-		if m := n.moves(); m.total() != 3 || m.byIngress["b"] != 2 || m.missed != 7 {
+		if m := l.moves(); m.total() != 3 || m.byIngress["b"] != 2 || m.missed != 7 {
 			t.Errorf("%+v", m)
 		}
 	})
@@ -148,7 +149,8 @@ func TestJudgement(t *testing.T) {
 func TestNginxConfiguration(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	args, err := writeNginx(dir, &ingress{id: "a", address: "127.0.0.1:1"}, "127.0.0.1:2", 3*time.Second, 200)
+	args, err := writeNginx(dir, &ingress{id: "a", address: "127.0.0.1:1", forwards: []string{"127.0.0.1:4", "127.0.0.1:5"}},
+		[]string{"127.0.0.1:2", "127.0.0.1:3"}, 3*time.Second, 200)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +160,10 @@ func TestNginxConfiguration(t *testing.T) {
 	}
 	for _, want := range []string{
 		"daemon off;", "worker_shutdown_timeout 3s;", "worker_connections 1824;", "listen 127.0.0.1:1 http2;",
-		"grpc_pass grpc://127.0.0.1:2;", "grpc_set_header x-ingress-id a;", "client_max_body_size 0;",
+		"upstream relays {\n    server 127.0.0.1:2 fail_timeout=1s;\n    server 127.0.0.1:3 fail_timeout=1s;\n  }",
+		"listen 127.0.0.1:1 http2;\n    location / { grpc_pass grpc://relays; }",
+		"listen 127.0.0.1:4 http2;\n    location / { grpc_pass grpc://127.0.0.1:2; }",
+		"listen 127.0.0.1:5 http2;\n    location / { grpc_pass grpc://127.0.0.1:3; }", "grpc_set_header x-ingress-id a;", "client_max_body_size 0;",
 	} {
 		if !strings.Contains(string(raw), want) {
 			t.Errorf("no %q in:\n%s", want, raw)

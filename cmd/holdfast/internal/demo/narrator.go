@@ -32,7 +32,7 @@ func (p *printer) say(format string, values ...any) {
 	fmt.Fprintf(p.w, "%7.2fs  %s\n", time.Since(p.begin).Seconds(), fmt.Sprintf(format, values...))
 }
 
-// moves is what the relay said about the connections that were moved.
+// moves is what the relays said about the connections that were moved.
 type moves struct {
 	// byIngress counts them by the ingress of their client.
 	byIngress map[string]int
@@ -43,18 +43,45 @@ type moves struct {
 
 func (m moves) total() int { return len(m.pauses) }
 
-// narrator tells what the relay's events say.
+// ledger adds up the moves of all relays. It is safe for concurrent use.
+type ledger struct {
+	mu    sync.Mutex
+	moved moves // under mu
+}
+
+func newLedger() *ledger { return &ledger{moved: moves{byIngress: map[string]int{}}} }
+
+// moves returns what was moved so far.
+func (l *ledger) moves() moves {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return moves{maps.Clone(l.moved.byIngress), slices.Clone(l.moved.pauses), l.moved.missed}
+}
+
+func (l *ledger) add(ingress string, pause time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.moved.byIngress[ingress]++
+	l.moved.pauses = append(l.moved.pauses, pause)
+}
+
+func (l *ledger) miss(events uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.moved.missed += events
+}
+
+// narrator tells what the events of one relay say.
 type narrator struct {
-	print *printer
+	relay  string // its id
+	print  *printer
+	ledger *ledger
 	// ingressOf returns the ingress of the client of a logical connection.
 	ingressOf func(connectionID string) (string, bool)
 
 	// Owned by the goroutine that narrates.
 	servers map[string]string // how a server connection is called, by id
 	lines   map[string]*gathered
-
-	mu    sync.Mutex
-	moved moves // under mu
 }
 
 // gathered is one line about a number of logical connections.
@@ -63,18 +90,10 @@ type gathered struct {
 	pauses []time.Duration
 }
 
-func newNarrator(print *printer, ingressOf func(string) (string, bool)) *narrator {
+func newNarrator(relay string, print *printer, l *ledger, ingressOf func(string) (string, bool)) *narrator {
 	return &narrator{
-		print: print, ingressOf: ingressOf, servers: map[string]string{}, lines: map[string]*gathered{},
-		moved: moves{byIngress: map[string]int{}},
+		relay: relay, print: print, ledger: l, ingressOf: ingressOf, servers: map[string]string{}, lines: map[string]*gathered{},
 	}
-}
-
-// moves returns what was moved so far.
-func (n *narrator) moves() moves {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return moves{maps.Clone(n.moved.byIngress), slices.Clone(n.moved.pauses), n.moved.missed}
 }
 
 // run narrates until events is closed.
@@ -108,14 +127,12 @@ func (n *narrator) take(e *holdfastv1.WatchEventsResponse) {
 	case holdfastv1.EventKind_EVENT_KIND_CONNECTION_PARKED:
 		n.gather("parked, as "+n.server(e.GetServerConnectionId())+" is lost or does not answer", 0)
 	case holdfastv1.EventKind_EVENT_KIND_MISSED:
-		n.mu.Lock()
-		n.moved.missed += e.GetMissed()
-		n.mu.Unlock()
-		n.print.say("%d events were missed", e.GetMissed())
+		n.ledger.miss(e.GetMissed())
+		n.print.say("%s: %d events were missed", n.relay, e.GetMissed())
 	case holdfastv1.EventKind_EVENT_KIND_WATCHING:
 	default:
 		n.flush() // What came before is told before.
-		n.print.say("relay: %s", n.line(e))
+		n.print.say("%s: %s", n.relay, n.line(e))
 	}
 }
 
@@ -126,10 +143,7 @@ func (n *narrator) takeMove(e *holdfastv1.WatchEventsResponse, how string) {
 	if !known {
 		in = "?"
 	}
-	n.mu.Lock()
-	n.moved.byIngress[in]++
-	n.moved.pauses = append(n.moved.pauses, pause)
-	n.mu.Unlock()
+	n.ledger.add(in, pause)
 	n.gather(fmt.Sprintf("with clients through %s %s from %s to %s",
 		in, how, n.server(e.GetPreviousServerConnectionId()), n.server(e.GetServerConnectionId())), pause)
 }
@@ -152,7 +166,7 @@ func (n *narrator) flush() {
 		if len(g.pauses) > 0 {
 			pause = fmt.Sprintf("; the longest pause was %s", stats.Percentile(g.pauses, 1))
 		}
-		n.print.say("relay: %d logical connections %s%s", g.count, line, pause)
+		n.print.say("%s: %d logical connections %s%s", n.relay, g.count, line, pause)
 	}
 	clear(n.lines)
 }

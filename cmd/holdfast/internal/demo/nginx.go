@@ -34,38 +34,49 @@ http {
   keepalive_time 24h;
   keepalive_requests 1000000;
   http2_max_concurrent_streams 100000;
+  grpc_set_header x-ingress-id {{.ID}};
+  grpc_set_header x-forwarded-for $remote_addr;
+  grpc_set_header x-holdfast-identity "";
+  grpc_read_timeout 1h;
+  grpc_send_timeout 1h;
+  grpc_socket_keepalive on;
+  upstream relays {
+{{- range .Upstreams}}
+    server {{.}} fail_timeout=1s;
+{{- end}}
+  }
   server {
     listen {{.Listen}} http2;
-    location / {
-      grpc_pass grpc://{{.Upstream}};
-      grpc_set_header x-ingress-id {{.ID}};
-      grpc_set_header x-forwarded-for $remote_addr;
-      grpc_set_header x-holdfast-identity "";
-      grpc_read_timeout 1h;
-      grpc_send_timeout 1h;
-      grpc_socket_keepalive on;
-    }
+    location / { grpc_pass grpc://relays; }
   }
+{{- range $n, $listen := .Forwards}}
+  server {
+    listen {{$listen}} http2;
+    location / { grpc_pass grpc://{{index $.Upstreams $n}}; }
+  }
+{{- end}}
 }
 `))
 
 type nginxConfig struct {
-	ID, Listen, Upstream string
-	Grace                int
-	Connections          int
-	Root                 bool
+	ID, Listen string
+	// Forwards are the ports for one relay each: the nth is for the nth of Upstreams.
+	Forwards, Upstreams []string
+	Grace               int
+	Connections         int
+	Root                bool
 }
 
 // writeNginx makes the folder of one nginx, with its configuration, and returns the arguments to start it
 // with.
-func writeNginx(dir string, in *ingress, upstream string, grace time.Duration, clients int) ([]string, error) {
+func writeNginx(dir string, in *ingress, upstreams []string, grace time.Duration, clients int) ([]string, error) {
 	home := filepath.Join(dir, "nginx-"+in.id)
 	if err := os.MkdirAll(home, 0o755); err != nil {
 		return nil, fmt.Errorf("folder for nginx: %w", err)
 	}
 	var b strings.Builder
 	err := nginxTemplate.Execute(&b, nginxConfig{
-		ID: in.id, Listen: in.address, Upstream: upstream, Grace: int(grace / time.Second),
+		ID: in.id, Listen: in.address, Forwards: in.forwards, Upstreams: upstreams, Grace: int(grace / time.Second),
 		// A stream takes two: one from the client, one to the relay. A reload doubles that for a while.
 		Connections: 1024 + 4*clients, Root: os.Geteuid() == 0,
 	})

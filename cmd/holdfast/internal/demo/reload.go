@@ -2,32 +2,20 @@ package demo
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io"
 	"syscall"
 	"time"
 
-	"google.golang.org/protobuf/types/known/durationpb"
-
-	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
-
 	"github.com/holdfast/holdfast/cmd/holdfast/internal/admin"
-	"github.com/holdfast/holdfast/cmd/holdfast/internal/progress"
 )
 
-const (
-	announceWait     = 10 * time.Second
-	announceDeadline = 2 * time.Minute
-	// recoverTimeout is how long everything may take to stand again after the grace.
-	recoverTimeout = 15 * time.Second
-)
+// recoverTimeout is how long everything may take to stand again after the grace.
+const recoverTimeout = 15 * time.Second
 
 // Reload is what one reload did.
 type Reload struct {
 	Ingress   string `json:"ingress"`
 	Announced bool   `json:"announced"`
-	// Safe is what the relay said before an announced reload.
+	// Safe is what the relays said before an announced reload.
 	Safe    bool   `json:"safe"`
 	Planned uint32 `json:"planned"`
 	Moved   int    `json:"moved"`
@@ -40,7 +28,7 @@ type Reload struct {
 // reload reloads one ingress and waits until everything stands again.
 func (s *show) reload(ctx context.Context, in *ingress, announced bool) (Reload, error) {
 	begin := time.Now()
-	before, movedBefore := s.fleet.Snapshot().Disconnected, s.narrator.moves().total()
+	before, movedBefore := s.fleet.Snapshot().Disconnected, s.ledger.moves().total()
 	r := Reload{Ingress: in.id, Announced: announced}
 	old, err := s.serverConnections(ctx, in.id)
 	if err != nil {
@@ -59,8 +47,10 @@ func (s *show) reload(ctx context.Context, in *ingress, announced bool) (Reload,
 		return r, err
 	}
 	if r.Announced {
-		if _, err := s.admin.CompleteReload(ctx, &holdfastv1.CompleteReloadRequest{Ingress: in.id}); err != nil {
-			return r, s.admin.Explain(err)
+		for _, o := range s.observers {
+			if err := o.complete(ctx, in.id); err != nil {
+				return r, err
+			}
 		}
 	}
 	if err := pause(ctx, s.stage.cfg.Settle); err != nil {
@@ -73,42 +63,29 @@ func (s *show) reload(ctx context.Context, in *ingress, announced bool) (Reload,
 			r.DisconnectedElsewhere += n - before[id]
 		}
 	}
-	r.Moved = s.narrator.moves().total() - movedBefore
+	r.Moved = s.ledger.moves().total() - movedBefore
 	r.Seconds = milliseconds(time.Since(begin).Round(time.Millisecond)) / 1000
 	return r, nil
 }
 
-// announce has the relay move the logical connections off the ingress.
+// announce has the relays move the logical connections off the ingress.
 func (s *show) announce(ctx context.Context, in *ingress, r *Reload) error {
-	stream, err := s.admin.ReloadIngress(ctx, &holdfastv1.ReloadIngressRequest{
-		Ingress: in.id, Wait: durationpb.New(announceWait), Deadline: durationpb.New(announceDeadline),
-	})
-	if err != nil {
-		return s.admin.Explain(err)
-	}
-	last := ""
-	for {
-		p, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			return fmt.Errorf("ingress %s: the relay ended the answer to the reload too early", in.id)
-		}
+	r.Safe = true
+	for _, o := range s.observers {
+		done, err := o.announce(ctx, in.id)
 		if err != nil {
-			return s.admin.Explain(err)
+			return err
 		}
-		if line := progress.Line(p); line != last {
-			s.print.say("reload announced: %s", line)
-			last = line
-		}
-		if p.GetDone() {
-			r.Safe, r.Planned = p.GetSafeToReload(), p.GetPlanned()
-			if !r.Safe {
-				s.print.say("ingress %s: NOT safe to reload, left: %s", in.id, admin.Left(p.GetLeft()))
-			} else {
-				s.print.say("ingress %s: SAFE to reload", in.id)
-			}
-			return nil
+		r.Planned += done.GetPlanned()
+		if !done.GetSafeToReload() {
+			r.Safe = false
+			s.print.say("%s: ingress %s is NOT safe to reload, left: %s", o.relay, in.id, admin.Left(done.GetLeft()))
 		}
 	}
+	if r.Safe {
+		s.print.say("ingress %s: SAFE to reload", in.id)
+	}
+	return nil
 }
 
 // stand waits until the grace is over, and then until the app servers have new server connections through
@@ -131,17 +108,19 @@ func (s *show) stand(ctx context.Context, id string, old map[string]bool) error 
 	})
 }
 
-// serverConnections returns the ids of the server connections through an ingress.
+// serverConnections returns the server connections through an ingress, to all relays.
 func (s *show) serverConnections(ctx context.Context, id string) (map[string]bool, error) {
-	response, err := s.admin.ListServerConnections(ctx, &holdfastv1.ListServerConnectionsRequest{Application: application, Ingress: id})
-	if err != nil {
-		return nil, s.admin.Explain(err)
+	all := map[string]bool{}
+	for _, o := range s.observers {
+		own, err := o.serverConnections(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		for c := range own {
+			all[o.relay+"/"+c] = true
+		}
 	}
-	ids := map[string]bool{}
-	for _, c := range response.GetServerConnections() {
-		ids[c.GetServerConnectionId()] = true
-	}
-	return ids, nil
+	return all, nil
 }
 
 func pause(ctx context.Context, d time.Duration) error {

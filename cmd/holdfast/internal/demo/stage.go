@@ -3,6 +3,8 @@ package demo
 import (
 	"context"
 	"fmt"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -13,6 +15,7 @@ import (
 	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
 
 	"github.com/holdfast/holdfast/cmd/holdfast/internal/process"
+	"github.com/holdfast/holdfast/cmd/holdfast/internal/resumekey"
 )
 
 const (
@@ -22,63 +25,102 @@ const (
 	pollInterval = 50 * time.Millisecond
 )
 
-// ingress is one of the two ingresses.
-type ingress struct {
-	id      string
-	address string
-	process *process.Process
+// relay is one of the two relays.
+type relay struct {
+	id             string
+	address, admin string
+	process        *process.Process
 }
 
-// stage is what stands before the traffic begins: the relay, the ingresses and the app servers.
+// ingress is one of the two ingresses.
+type ingress struct {
+	id string
+	// address is for clients; behind it are both relays.
+	address string
+	// forwards are for app servers: the nth leads to the nth relay.
+	forwards []string
+	process  *process.Process
+}
+
+// stage is what stands before the traffic begins: the relays, the ingresses and the app servers.
 type stage struct {
 	cfg       Config
 	programs  programs
 	dir       string
 	processes *process.Group
 
-	relay, admin string // addresses
-	ingresses    []*ingress
-	appServers   []string // their ids
+	relays     []*relay
+	ingresses  []*ingress
+	appServers []string // their ids
 }
 
 // build starts the processes, each when the one that it needs serves.
 func (s *stage) build(ctx context.Context) error {
-	addresses, err := process.FreeAddresses(6)
+	addresses, err := process.FreeAddresses(12)
 	if err != nil {
 		return err
 	}
-	s.relay, s.admin = addresses[0], addresses[1]
-	_, err = s.processes.Start(
-		"relay", s.programs.relay,
-		"--listen", s.relay, "--admin-listen", s.admin, "--log-format", "text", "--shutdown-grace", "2s",
-	)
-	if err == nil {
-		err = serving(ctx, "relay", s.relay)
+	next := func() string {
+		first := addresses[0]
+		addresses = addresses[1:]
+		return first
 	}
-	if err != nil {
-		return err
+	if _, err := resumekey.Keep(s.keyFile()); err != nil {
+		return fmt.Errorf("key for the relays: %w", err)
 	}
-	for n, id := range []string{"a", "b"} {
-		if err := s.startIngress(ctx, &ingress{id: id, address: addresses[2+n]}); err != nil {
+	for _, id := range []string{"relay-1", "relay-2"} {
+		if err := s.startRelay(ctx, &relay{id: id, address: next(), admin: next()}); err != nil {
 			return err
 		}
 	}
-	for n, id := range []string{"sample-1", "sample-2"} {
-		if err := s.startAppServer(ctx, id, addresses[4+n]); err != nil {
+	for _, id := range []string{"a", "b"} {
+		if err := s.startIngress(ctx, &ingress{id: id, address: next(), forwards: []string{next(), next()}}); err != nil {
+			return err
+		}
+	}
+	for _, id := range []string{"sample-1", "sample-2"} {
+		if err := s.startAppServer(ctx, id, next()); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// keyFile is where the relays find the key that they share.
+func (s *stage) keyFile() string { return filepath.Join(s.dir, "resume-keys") }
+
+func (s *stage) startRelay(ctx context.Context, r *relay) (err error) {
+	r.process, err = s.processes.Start(
+		r.id, s.programs.relay, "--relay-id", r.id, "--listen", r.address, "--admin-listen", r.admin,
+		"--resume-key-file", s.keyFile(), "--log-format", "text", "--shutdown-grace", "2s",
+	)
+	if err != nil {
+		return err
+	}
+	s.relays = append(s.relays, r)
+	return serving(ctx, r.id, r.address)
+}
+
+// upstreams are the addresses of the relays.
+func (s *stage) upstreams() []string {
+	var all []string
+	for _, r := range s.relays {
+		all = append(all, r.address)
+	}
+	return all
+}
+
 func (s *stage) startIngress(ctx context.Context, in *ingress) error {
 	path, args := s.programs.holdfast, []string{
-		"ingress", "--id", in.id, "--listen", in.address, "--upstream", s.relay, "--grace", s.cfg.Grace.String(),
+		"ingress", "--id", in.id, "--listen", in.address, "--upstream", strings.Join(s.upstreams(), ","), "--grace", s.cfg.Grace.String(),
+	}
+	for n, upstream := range s.upstreams() {
+		args = append(args, "--forward", in.forwards[n]+"="+upstream)
 	}
 	var err error
 	if s.cfg.Kind == Nginx {
 		path = s.programs.nginx
-		if args, err = writeNginx(s.dir, in, s.relay, s.cfg.Grace, s.cfg.Clients); err != nil {
+		if args, err = writeNginx(s.dir, in, s.upstreams(), s.cfg.Grace, s.cfg.Clients); err != nil {
 			return err
 		}
 	}
@@ -94,7 +136,7 @@ func (s *stage) startAppServer(ctx context.Context, id, health string) error {
 		"--server-id", id, "--application", application, "--listen", health, "--log-format", "text", "--shutdown-grace", "2s",
 	}
 	for _, in := range s.ingresses {
-		args = append(args, "--relays", in.address)
+		args = append(args, "--relays", strings.Join(in.forwards, ","))
 	}
 	if _, err := s.processes.Start("appserver-"+id, s.programs.appserver, args...); err != nil {
 		return err
@@ -103,9 +145,9 @@ func (s *stage) startAppServer(ctx context.Context, id, health string) error {
 	return serving(ctx, "app server "+id, health)
 }
 
-// attached waits until every app server has a server connection through every ingress.
-func (s *stage) attached(ctx context.Context, client holdfastv1.AdminServiceClient) error {
-	return poll(ctx, "app servers attached through both ingresses", readyTimeout, func() bool {
+// attached waits until every app server has a server connection to the relay through every ingress.
+func (s *stage) attached(ctx context.Context, relay string, client holdfastv1.AdminServiceClient) error {
+	return poll(ctx, "app servers attached to "+relay+" through both ingresses", readyTimeout, func() bool {
 		response, err := client.ListServerConnections(ctx, &holdfastv1.ListServerConnectionsRequest{Application: application})
 		if err != nil {
 			return false
