@@ -5,9 +5,9 @@ package compose_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 )
@@ -16,6 +16,8 @@ const (
 	clients    = 20 // as docker-compose.yml starts
 	appServers = 2
 )
+
+var relays = []string{"relay-1", "relay-2"}
 
 func TestComposeUp(t *testing.T) {
 	if testing.Short() {
@@ -55,7 +57,7 @@ func (d *deployment) reloadIngressA(ctx context.Context) []string {
 		d.t.Fatal("no client of ingress b runs over a server connection of ingress a: nothing to move")
 	}
 
-	d.mustCompose(ctx, "exec", "-T", "relay", "holdfast", "reload", "a")
+	d.onEachRelay(ctx, "reload", "a")
 	d.checkOffIngressA(ctx, toMove)
 	old := d.nginxWorkers(ctx, "ingress-a")
 	d.mustCompose(ctx, "exec", "-T", "ingress-a", "nginx", "-s", "reload")
@@ -64,7 +66,7 @@ func (d *deployment) reloadIngressA(ctx context.Context) []string {
 		left := slices.DeleteFunc(slices.Clone(old), func(pid string) bool { return !slices.Contains(now, pid) })
 		return len(left) == 0, "left: " + strings.Join(left, " ")
 	})
-	d.mustCompose(ctx, "exec", "-T", "relay", "holdfast", "complete", "a")
+	d.onEachRelay(ctx, "complete", "a")
 	d.t.Logf("ingress a reloaded, %d connections moved off it before", len(toMove))
 	return toMove
 }
@@ -80,7 +82,7 @@ func (d *deployment) killIngressA(ctx context.Context) []string {
 		}
 		others = append(others, c.ID)
 		if c.ServerIngress != "a" { // the reload has moved them off a
-			d.mustCompose(ctx, "exec", "-T", "relay", "holdfast", "move", c.ID)
+			d.mustCompose(ctx, "exec", "-T", c.relay, "holdfast", "move", c.ID)
 		}
 	}
 	before := d.connectionsByID(ctx)
@@ -119,23 +121,34 @@ func (d *deployment) checkStillThere(ctx context.Context, ids []string) {
 	}
 }
 
-// waitServers waits until every app server is attached through both ingresses.
+// onEachRelay runs a command of the tool at one relay after the other.
+func (d *deployment) onEachRelay(ctx context.Context, command ...string) {
+	d.t.Helper()
+	for _, relay := range relays {
+		d.mustCompose(ctx, append([]string{"exec", "-T", relay, "holdfast"}, command...)...)
+	}
+}
+
+// waitServers waits until every app server is attached to both relays through both ingresses.
 func (d *deployment) waitServers(ctx context.Context) {
 	d.t.Helper()
-	d.eventually(ctx, "every app server is attached through both ingresses", func() (bool, string) {
+	d.eventually(ctx, "every app server is attached to both relays through both ingresses", func() (bool, string) {
 		paths := map[string]bool{}
 		for _, s := range d.servers(ctx) {
-			paths[s.ServerID+" through "+s.Ingress] = true
+			paths[s.ServerID+" to "+s.relay+" through "+s.Ingress] = true
 		}
-		return len(paths) == 2*appServers, strings.Join(slices.Sorted(maps.Keys(paths)), ", ")
+		return len(paths) == 2*len(relays)*appServers, strings.Join(slices.Sorted(maps.Keys(paths)), ", ")
 	})
 }
 
 func (d *deployment) waitClients(ctx context.Context) {
 	d.t.Helper()
-	d.eventually(ctx, "all clients are connected", func() (bool, string) {
-		n := len(d.connections(ctx))
-		return n == clients, strconv.Itoa(n)
+	d.eventually(ctx, "all clients are connected, to both relays", func() (bool, string) {
+		of := map[string]int{} // the relays
+		for _, c := range d.connections(ctx) {
+			of[c.relay]++
+		}
+		return of[relays[0]]+of[relays[1]] == clients && of[relays[0]] > 0 && of[relays[1]] > 0, fmt.Sprint(of)
 	})
 }
 

@@ -129,14 +129,14 @@ func (d *deployment) down() {
 }
 
 // watching are the services of the profile observability, which is not started here. The older docker-compose lists them all
-// the same.
-var watching = []string{"otel-collector", "jaeger", "prometheus", "grafana"}
+// the same. The service keys ends by itself.
+var unwatched = []string{"otel-collector", "jaeger", "prometheus", "grafana", "keys"}
 
 // waitHealthy waits for the healthchecks of all services.
 func (d *deployment) waitHealthy(ctx context.Context) {
 	d.t.Helper()
 	for _, service := range strings.Fields(d.mustCompose(ctx, "config", "--services")) {
-		if slices.Contains(watching, service) {
+		if slices.Contains(unwatched, service) {
 			continue
 		}
 		id := d.container(ctx, service)
@@ -207,7 +207,8 @@ func (d *deployment) run(ctx context.Context, command ...string) (string, error)
 	cmd.Dir = d.root
 	cmd.Env = append(os.Environ(),
 		// Any free port on the host will do.
-		"INGRESS_A_PORT=", "INGRESS_B_PORT=", "ADMIN_PORT=", "CORE_SUBNET="+subnet)
+		"INGRESS_A_PORT=", "INGRESS_B_PORT=", "ADMIN_PORT=", "ADMIN_2_PORT=",
+		"WEBSOCKET_A_PORT=", "WEBSOCKET_B_PORT=", "CORE_SUBNET="+subnet)
 	// What the command started ends with it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }

@@ -30,21 +30,31 @@ type connection struct {
 	ID            string `json:"connection_id"`
 	ClientIngress string `json:"client_ingress"`
 	ServerIngress string `json:"server_ingress"`
+	relay         string
 }
 
 // server is one line of "holdfast list servers --output json".
 type server struct {
 	ServerID string `json:"server_id"`
 	Ingress  string `json:"ingress"`
+	relay    string
 }
 
+// connections lists the connections at all relays.
 func (d *deployment) connections(ctx context.Context) []connection {
 	d.t.Helper()
-	var list struct {
-		Connections []connection `json:"client_connections"`
+	var all []connection
+	for _, relay := range relays {
+		var list struct {
+			Connections []connection `json:"client_connections"`
+		}
+		d.list(ctx, relay, "clients", &list)
+		for _, c := range list.Connections {
+			c.relay = relay
+			all = append(all, c)
+		}
 	}
-	d.list(ctx, "clients", &list)
-	return list.Connections
+	return all
 }
 
 func (d *deployment) connectionsByID(ctx context.Context) map[string]connection {
@@ -56,20 +66,28 @@ func (d *deployment) connectionsByID(ctx context.Context) map[string]connection 
 	return byID
 }
 
+// servers lists the server connections to all relays.
 func (d *deployment) servers(ctx context.Context) []server {
 	d.t.Helper()
-	var list struct {
-		Servers []server `json:"server_connections"`
+	var all []server
+	for _, relay := range relays {
+		var list struct {
+			Servers []server `json:"server_connections"`
+		}
+		d.list(ctx, relay, "servers", &list)
+		for _, s := range list.Servers {
+			s.relay = relay
+			all = append(all, s)
+		}
 	}
-	d.list(ctx, "servers", &list)
-	return list.Servers
+	return all
 }
 
-func (d *deployment) list(ctx context.Context, what string, into any) {
+func (d *deployment) list(ctx context.Context, relay, what string, into any) {
 	d.t.Helper()
-	out := d.mustCompose(ctx, "exec", "-T", "relay", "holdfast", "list", what, "--output", "json")
+	out := d.mustCompose(ctx, "exec", "-T", relay, "holdfast", "list", what, "--output", "json")
 	if err := json.Unmarshal([]byte(out), into); err != nil {
-		d.t.Fatalf("list %s: %v in:\n%s", what, err, out)
+		d.t.Fatalf("%s: list %s: %v in:\n%s", relay, what, err, out)
 	}
 }
 

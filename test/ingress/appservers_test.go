@@ -59,7 +59,7 @@ func TestDoctorOfAppServers(t *testing.T) {
 		s.startAppServer("sample", both...)
 		others := []string{other.startNginx(goodNginx("c")), other.startNginx(goodNginx("d"))}
 		other.startAppServer("sample", others...)
-		mixed := &system{t, s.relay, other.admin, s.log}
+		mixed := &system{t: t, relay: s.relay, admin: other.admin, log: s.log}
 		fault{failed: []string{"in-service"}, seen: `does not know ingress "a"`}.judge(t, mixed.examine(both, "--wait", "0s"))
 	})
 }

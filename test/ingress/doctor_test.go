@@ -110,7 +110,9 @@ func TestDoctorFindsDefaultTimeouts(t *testing.T) {
 }
 
 // on returns the system for a test of its own, which ends what it starts.
-func (s *system) on(t *testing.T) *system { return &system{t, s.relay, s.admin, s.log} }
+func (s *system) on(t *testing.T) *system {
+	return &system{t: t, relay: s.relay, admin: s.admin, sockets: s.sockets, log: s.log}
+}
 
 func (f fault) judge(t *testing.T, r report) {
 	t.Helper()

@@ -40,27 +40,41 @@ func replace(t *testing.T, path, text string, pairs ...string) string {
 // ingress is one that runs by a reference configuration.
 type ingress struct {
 	name, address string
-	master        int
+	// of nginx: the ports for each relay, and for clients over WebSocket
+	forwards []string
+	sockets  string
+	master   int
 	// reload is the signal that makes it read its configuration anew.
 	reload syscall.Signal
 }
 
-func (s *system) referenceNginx() ingress {
+// referenceNginx runs nginx in front of the relay and of another one, which may be the same. The name that has the addresses of both is
+// an upstream here.
+func (s *system) referenceNginx(other *system) ingress {
 	s.t.Helper()
 	host, err := os.Hostname()
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	addresses := free(s.t, 2)
+	addresses := free(s.t, 5)
+	const resolver = "resolver 127.0.0.11 valid=5s ipv6=off;"
+	both := func(name, one, two string) string {
+		return "upstream " + name + " { server " + one + "; server " + two + "; }\n"
+	}
 	master := s.runNginx("daemon off;\n" + nginxUser() + "\n" + reference(s.t, "nginx/nginx.conf",
 		"ingress-a a;", host+" a;", "pid /tmp/nginx.pid;", "pid nginx.pid;",
 		"client_body_temp_path /tmp/client_body;", "client_body_temp_path body;", "/tmp/proxy;", "proxy;", "/tmp/fastcgi;", "fastcgi;",
 		"/tmp/uwsgi;", "uwsgi;", "/tmp/scgi;", "scgi;", "access_log /dev/stdout;", "access_log off;",
 		"listen 8080 http2", "listen "+addresses[0]+" http2", "listen 8081;", "listen "+addresses[1]+";",
-		"set $relay relay:7400;", "set $relay "+s.relay+";"))
-	accepts(s.t, addresses[0])
-	accepts(s.t, addresses[1])
-	return ingress{"a", addresses[0], master, syscall.SIGHUP}
+		"listen 9001 http2", "listen "+addresses[2]+" http2", "listen 9002 http2", "listen "+addresses[3]+" http2",
+		"listen 8082 so", "listen "+addresses[4]+" so",
+		resolver, both("relays", s.relay, other.relay)+both("sockets", s.sockets, other.sockets),
+		"set $relay relay:7400;", "set $relay relays;", "set $relay relay:7402;", "set $relay sockets;",
+		"set $relay relay-1:7400;", "set $relay "+s.relay+";", "set $relay relay-2:7400;", "set $relay "+other.relay+";"))
+	for _, address := range addresses {
+		accepts(s.t, address)
+	}
+	return ingress{"a", addresses[0], addresses[2:4], addresses[4], master, syscall.SIGHUP}
 }
 
 func (s *system) referenceHAProxy() ingress {
@@ -70,7 +84,7 @@ func (s *system) referenceHAProxy() ingress {
 		"bind :8080 proto h2", "bind "+addresses[0]+" proto h2", "bind :8081", "bind "+addresses[1]))
 	accepts(s.t, addresses[0])
 	accepts(s.t, addresses[1])
-	return ingress{"b", addresses[0], master, syscall.SIGUSR2}
+	return ingress{name: "b", address: addresses[0], master: master, reload: syscall.SIGUSR2}
 }
 
 // The reference configurations have no fault, and a reload of either under traffic loses nothing: no client of the other is
@@ -82,7 +96,7 @@ func TestReferences(t *testing.T) {
 	find(t, "nginx")
 	find(t, "haproxy")
 	s := newSystem(t)
-	a, b := s.referenceNginx(), s.referenceHAProxy()
+	a, b := s.referenceNginx(s), s.referenceHAProxy()
 	s.startAppServer("sample-1", a.address, b.address)
 	s.startAppServer("sample-2", a.address, b.address)
 	r := s.examine([]string{a.address, b.address}, "--wait", "2s")
@@ -227,6 +241,22 @@ type traffic struct {
 // traffic starts clients, waits until they run, and returns how to stop them.
 func (s *system) traffic(address string) (stop func() traffic) {
 	s.t.Helper()
+	stop = s.startTraffic(address)
+	eventually(s.t, "all clients send and receive", func() bool {
+		sent := s.sent()
+		for _, n := range sent {
+			if n == 0 {
+				return false
+			}
+		}
+		return len(sent) == trafficClients
+	})
+	return stop
+}
+
+// startTraffic starts clients and returns how to stop them.
+func (s *system) startTraffic(address string) (stop func() traffic) {
+	s.t.Helper()
 	cmd := exec.CommandContext(s.t.Context(), program(s.t, "holdfast"), "traffic", "--addresses", address,
 		"--clients", strconv.Itoa(trafficClients), "--rate", "100", "--output", "json", "--report", "0s")
 	cmd.Env = cleanEnvironment()
@@ -237,15 +267,6 @@ func (s *system) traffic(address string) (stop func() traffic) {
 	if err := cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
-	eventually(s.t, "all clients send and receive", func() bool {
-		sent := s.sent()
-		for _, n := range sent {
-			if n == 0 {
-				return false
-			}
-		}
-		return len(sent) == trafficClients
-	})
 	return func() traffic {
 		s.t.Helper()
 		_ = cmd.Process.Signal(os.Interrupt)

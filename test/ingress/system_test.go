@@ -11,18 +11,18 @@ import (
 
 // system is a relay, and the addresses of what stands in front of it.
 type system struct {
-	t            *testing.T
-	relay, admin string
-	log          *os.File // of the relay
+	t                     *testing.T
+	relay, admin, sockets string
+	log                   *os.File // of the relay
 }
 
 // newSystem starts a relay.
 func newSystem(t *testing.T, flags ...string) *system {
 	t.Helper()
-	addresses := free(t, 2)
-	s := &system{t: t, relay: addresses[0], admin: addresses[1]}
+	addresses := free(t, 3)
+	s := &system{t: t, relay: addresses[0], admin: addresses[1], sockets: addresses[2]}
 	cmd := start(t, nil, program(t, "relay"), append([]string{
-		"--listen", s.relay, "--admin-listen", s.admin, "--shutdown-grace", "1s",
+		"--listen", s.relay, "--admin-listen", s.admin, "--websocket-listen", s.sockets, "--shutdown-grace", "1s",
 	}, flags...)...)
 	s.log = cmd.Stdout.(*os.File)
 	accepts(t, s.relay)
