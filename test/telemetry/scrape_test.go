@@ -47,6 +47,8 @@ var relayFamilies = map[string]string{
 	"holdfast_relay_batches_total":               "COUNTER network_io_direction",
 	"holdfast_relay_buffered_bytes":              "GAUGE",
 	"holdfast_relay_client_connections":          "GAUGE ingress",
+	"holdfast_relay_clients_away":                "GAUGE ingress",
+	"holdfast_relay_clients_resumed_total":       "COUNTER before",
 	"holdfast_relay_connections_closed_total":    "COUNTER reason",
 	"holdfast_relay_connections_opened_total":    "COUNTER",
 	"holdfast_relay_errors_total":                "COUNTER error_type",

@@ -693,12 +693,14 @@ type Ingress struct {
 	Name              string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	Draining          bool                   `protobuf:"varint,2,opt,name=draining,proto3" json:"draining,omitempty"`
 	ServerConnections uint32                 `protobuf:"varint,3,opt,name=server_connections,json=serverConnections,proto3" json:"server_connections,omitempty"`
-	// Client connections that came in through it.
+	// Client connections that came in through it, with those that are away.
 	ClientConnections uint32 `protobuf:"varint,4,opt,name=client_connections,json=clientConnections,proto3" json:"client_connections,omitempty"`
 	// Logical connections whose server connection came in through it.
 	LogicalConnections uint32 `protobuf:"varint,5,opt,name=logical_connections,json=logicalConnections,proto3" json:"logical_connections,omitempty"`
 	// When draining: when it returns to service by itself.
-	ReturnsAt     *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=returns_at,json=returnsAt,proto3" json:"returns_at,omitempty"`
+	ReturnsAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=returns_at,json=returnsAt,proto3" json:"returns_at,omitempty"`
+	// Those of client_connections whose resumable client's stream is gone: the connection waits for it.
+	ClientsAway   uint32 `protobuf:"varint,7,opt,name=clients_away,json=clientsAway,proto3" json:"clients_away,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -773,6 +775,13 @@ func (x *Ingress) GetReturnsAt() *timestamppb.Timestamp {
 		return x.ReturnsAt
 	}
 	return nil
+}
+
+func (x *Ingress) GetClientsAway() uint32 {
+	if x != nil {
+		return x.ClientsAway
+	}
+	return 0
 }
 
 // ListIngressesRequest asks for all ingresses.
@@ -1095,6 +1104,10 @@ type ClientConnection struct {
 	MessagesSent     uint64 `protobuf:"varint,12,opt,name=messages_sent,json=messagesSent,proto3" json:"messages_sent,omitempty"`
 	// The subject of the token that the client showed.
 	ClientSubject string `protobuf:"bytes,13,opt,name=client_subject,json=clientSubject,proto3" json:"client_subject,omitempty"`
+	// The client numbers its messages and acknowledges them, so that it may come anew.
+	Resumable bool `protobuf:"varint,14,opt,name=resumable,proto3" json:"resumable,omitempty"`
+	// The client's stream is gone; the connection waits for it.
+	Away          bool `protobuf:"varint,15,opt,name=away,proto3" json:"away,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1218,6 +1231,20 @@ func (x *ClientConnection) GetClientSubject() string {
 		return x.ClientSubject
 	}
 	return ""
+}
+
+func (x *ClientConnection) GetResumable() bool {
+	if x != nil {
+		return x.Resumable
+	}
+	return false
+}
+
+func (x *ClientConnection) GetAway() bool {
+	if x != nil {
+		return x.Away
+	}
+	return false
 }
 
 // ListClientConnectionsRequest asks for a page of those that fit every field that is set.
@@ -1887,7 +1914,7 @@ const file_holdfast_v1_admin_proto_rawDesc = "" +
 	"\x16CompleteReloadResponse\"/\n" +
 	"\x13CancelReloadRequest\x12\x18\n" +
 	"\aingress\x18\x01 \x01(\tR\aingress\"\x16\n" +
-	"\x14CancelReloadResponse\"\x83\x02\n" +
+	"\x14CancelReloadResponse\"\xa6\x02\n" +
 	"\aIngress\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
 	"\bdraining\x18\x02 \x01(\bR\bdraining\x12-\n" +
@@ -1895,7 +1922,8 @@ const file_holdfast_v1_admin_proto_rawDesc = "" +
 	"\x12client_connections\x18\x04 \x01(\rR\x11clientConnections\x12/\n" +
 	"\x13logical_connections\x18\x05 \x01(\rR\x12logicalConnections\x129\n" +
 	"\n" +
-	"returns_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\treturnsAt\"\x16\n" +
+	"returns_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\treturnsAt\x12!\n" +
+	"\fclients_away\x18\a \x01(\rR\vclientsAway\"\x16\n" +
 	"\x14ListIngressesRequest\"K\n" +
 	"\x15ListIngressesResponse\x122\n" +
 	"\tingresses\x18\x01 \x03(\v2\x14.holdfast.v1.IngressR\tingresses\"\xe2\x02\n" +
@@ -1915,7 +1943,7 @@ const file_holdfast_v1_admin_proto_rawDesc = "" +
 	"\vapplication\x18\x01 \x01(\tR\vapplication\x12\x18\n" +
 	"\aingress\x18\x02 \x01(\tR\aingress\"m\n" +
 	"\x1dListServerConnectionsResponse\x12L\n" +
-	"\x12server_connections\x18\x01 \x03(\v2\x1d.holdfast.v1.ServerConnectionR\x11serverConnections\"\x9f\x04\n" +
+	"\x12server_connections\x18\x01 \x03(\v2\x1d.holdfast.v1.ServerConnectionR\x11serverConnections\"\xd1\x04\n" +
 	"\x10ClientConnection\x12#\n" +
 	"\rconnection_id\x18\x01 \x01(\tR\fconnectionId\x12 \n" +
 	"\vapplication\x18\x02 \x01(\tR\vapplication\x12%\n" +
@@ -1930,7 +1958,9 @@ const file_holdfast_v1_admin_proto_rawDesc = "" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\vconnectedAt\x12+\n" +
 	"\x11messages_received\x18\v \x01(\x04R\x10messagesReceived\x12#\n" +
 	"\rmessages_sent\x18\f \x01(\x04R\fmessagesSent\x12%\n" +
-	"\x0eclient_subject\x18\r \x01(\tR\rclientSubject\"\xe7\x01\n" +
+	"\x0eclient_subject\x18\r \x01(\tR\rclientSubject\x12\x1c\n" +
+	"\tresumable\x18\x0e \x01(\bR\tresumable\x12\x12\n" +
+	"\x04away\x18\x0f \x01(\bR\x04away\"\xe7\x01\n" +
 	"\x1cListClientConnectionsRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\rR\bpageSize\x12\x1d\n" +
 	"\n" +

@@ -39,10 +39,9 @@ func (s *Service) ListIngresses(context.Context, *holdfastv1.ListIngressesReques
 			in.LogicalConnections += uint32(c.Load())
 		}
 	}
-	for name, n := range s.registry.Clients() {
-		if in := byName[name]; in != nil {
-			in.ClientConnections = uint32(n)
-		}
+	clients, away := s.registry.Clients()
+	for name, in := range byName {
+		in.ClientConnections, in.ClientsAway = uint32(clients[name]), uint32(away[name])
 	}
 	return response, nil
 }
@@ -118,7 +117,7 @@ func clientConnection(snap logical.Snapshot) *holdfastv1.ClientConnection {
 		ClientIngress: snap.Info.ClientIngress, ClientAddress: snap.ClientAddress, ClientSubject: snap.ClientSubject,
 		ServerId: snap.Server.Instance.ServerID, ServerConnectionId: snap.Server.ID, ServerIngress: snap.Server.Ingress,
 		Epoch: snap.Epoch.String(), State: state(snap), ConnectedAt: timestamppb.New(snap.ConnectedAt),
-		MessagesReceived: snap.Received, MessagesSent: snap.Sent,
+		MessagesReceived: snap.Received, MessagesSent: snap.Sent, Resumable: snap.Resumable, Away: snap.Away,
 	}
 }
 

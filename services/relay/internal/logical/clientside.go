@@ -158,6 +158,8 @@ type Snapshot struct {
 	Retained, Waiting int
 	// Closing: one side has closed; what is under way still arrives.
 	Closing bool
+	// Away: the stream of the resumable client is gone; the connection waits for it.
+	Away bool
 }
 
 // Snapshot returns what the connection looks like now.
@@ -167,7 +169,7 @@ func (c *Connection) Snapshot() Snapshot {
 	s := Snapshot{
 		Info: c.Info, Connection: c.viewLocked(), Epoch: c.end.Epoch(), Handoff: c.end.State(),
 		Closing:  c.ended || c.closure.Reason != 0 || c.end.Inbox.Closed(),
-		Received: c.received.Load(), Sent: c.sent.Load(),
+		Received: c.received.Load(), Sent: c.sent.Load(), Away: c.away,
 		Retained: c.end.Outbox.Bytes(), Waiting: c.end.Inbox.Bytes(),
 	}
 	if !c.ended {

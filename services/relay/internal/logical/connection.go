@@ -56,7 +56,9 @@ type Ending struct {
 	Moving bool
 	// Opened: the connection was opened here, or adopted; false when its adoption was refused, or came to nothing.
 	Opened bool
-	Why    Closure
+	// Away: ClientAway has said that its client's stream is gone.
+	Away bool
+	Why  Closure
 }
 
 // Closure says why a connection ended.
@@ -101,6 +103,8 @@ type Connection struct {
 	gapped bool
 	// discard: the client is gone, so that what comes for it is consumed unseen.
 	discard bool
+	// away: the stream of the resumable client is gone. If it comes anew it gets another Connection, so that this is for good.
+	away bool
 	// giving: the client's transport was given messages that it has not taken yet.
 	giving bool
 	// confirmed: ready is closed, or about to be.

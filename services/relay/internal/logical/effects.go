@@ -62,7 +62,9 @@ func (c *Connection) endLocked(fx *effects) {
 		return
 	}
 	c.told = true
-	fx.ended = &Ending{From: c.movedFromLocked(), Now: c.last, Moving: c.movingLocked(), Opened: c.end.Opened(), Why: c.closure}
+	fx.ended = &Ending{
+		From: c.movedFromLocked(), Now: c.last, Moving: c.movingLocked(), Opened: c.end.Opened(), Away: c.away, Why: c.closure,
+	}
 	if c.closure.Reason == 0 { // the application's Close waits for the client to take what came before it
 		fx.ended.Why.Reason = holdfastv1.CloseReason_CLOSE_REASON_APPLICATION_CLOSED
 	}

@@ -152,6 +152,14 @@ func (c *Connection) Acknowledge(seq uint64) error {
 	return nil
 }
 
+// ClientAway says that the stream of the resumable client is gone. It reports false when the connection has ended already.
+func (c *Connection) ClientAway() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.away = c.away || !c.told
+	return c.away
+}
+
 // LetGo ends the connection here and nowhere else: another end has it now, or any may take it. The app server is told nothing.
 func (c *Connection) LetGo(cl Closure) {
 	c.mu.Lock()

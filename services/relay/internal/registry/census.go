@@ -8,7 +8,7 @@ import (
 
 // Census adds to the state what is connected. It looks at each server connection, and at no logical one.
 func (r *Registry) Census(s *telemetry.State) {
-	s.Clients = r.Clients()
+	s.Clients, s.Away = r.Clients()
 	groups := make(map[telemetry.Servers]*telemetry.Servers)
 	carried := 0
 	r.mu.Lock()

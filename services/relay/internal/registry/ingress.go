@@ -89,23 +89,37 @@ func (r *Registry) Ingresses() []string {
 	return slices.Sorted(maps.Keys(r.ingresses))
 }
 
-// Clients returns how many logical connections there are by the ingress that their clients came in through. It counts
-// none of them: its cost is that of the ingresses.
-func (r *Registry) Clients() map[string]int {
+// Clients returns how many logical connections there are by the ingress that their clients came in through, and of how many of them
+// the client's stream is gone. It counts none of them: its cost is that of the ingresses.
+func (r *Registry) Clients() (clients, away map[string]int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	clients := make(map[string]int, len(r.ingresses))
+	clients, away = make(map[string]int, len(r.ingresses)), make(map[string]int, len(r.ingresses))
 	for name, s := range r.ingresses {
 		clients[name] = s.clients
+		away[name] = max(s.away, 0) // one that ended in this instant may be uncounted before it is counted
 	}
-	return clients
+	return clients, away
 }
 
-func (r *Registry) clientLeft(ingress string) {
+func (r *Registry) clientAway(ingress string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if s := r.ingresses[ingress]; s != nil {
-		s.clients--
+		s.away++
+	}
+}
+
+func (r *Registry) clientLeft(ingress string, away bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.ingresses[ingress]
+	if s == nil {
+		return
+	}
+	s.clients--
+	if away {
+		s.away--
 	}
 }
 

@@ -64,7 +64,7 @@ func (r *Registry) Released(s *serverconn.Conn, end bool) {
 // Ended implements logical.Observer.
 func (r *Registry) Ended(c *logical.Connection, e logical.Ending) {
 	r.connections.remove(c)
-	r.clientLeft(c.ClientIngress)
+	r.clientLeft(c.ClientIngress, e.Away)
 	if e.Opened {
 		kind := holdfastv1.EventKind_EVENT_KIND_CONNECTION_CLOSED
 		if e.Why.Reason == holdfastv1.CloseReason_CLOSE_REASON_RESUMED_ELSEWHERE { // it goes on
@@ -93,6 +93,10 @@ func (r *Registry) Dropped(c *logical.Connection, v ordering.Verdict, first bool
 
 // ClientAway says that the stream of the connection's resumable client is gone.
 func (r *Registry) ClientAway(c *logical.Connection) {
+	if !c.ClientAway() {
+		return // it has ended, and waits for nobody
+	}
+	r.clientAway(c.ClientIngress)
 	on := c.Snapshot().Server
 	r.logConnection(slog.LevelDebug, "client away", c, on)
 	r.publishConnection(holdfastv1.EventKind_EVENT_KIND_CLIENT_AWAY, c, on, nil)

@@ -61,8 +61,8 @@ type ingressState struct {
 	returnsAt time.Time
 	// requested is when the reload was announced, of the last one.
 	requested time.Time
-	// clients counts the logical connections whose clients came in through it.
-	clients int
+	// clients counts the logical connections whose clients came in through it, away those of them whose client's stream is gone.
+	clients, away int
 }
 
 // New returns an empty registry. Allowed names the applications that are served; none means any. SetMover must

@@ -17,8 +17,8 @@ type State struct {
 	Servers []Servers
 	// AppServers counts the processes of app servers.
 	AppServers map[AppServers]int
-	// Clients counts client connections by ingress.
-	Clients map[string]int
+	// Clients counts client connections by ingress, Away those of them whose client's stream is gone.
+	Clients, Away map[string]int
 	// Parked is how many logical connections no server connection carries.
 	Parked int
 	// Moves are the open ones by mode.
@@ -63,9 +63,9 @@ type OpenMoves struct {
 
 // gauges are the instruments of a State.
 type gauges struct {
-	logical, parked, clients, servers, appServers, open metric.Int64ObservableUpDownCounter
-	retained, buffered                                  metric.Int64ObservableUpDownCounter
-	oldest                                              metric.Float64ObservableGauge
+	logical, parked, clients, away, servers, appServers, open metric.Int64ObservableUpDownCounter
+	retained, buffered                                        metric.Int64ObservableUpDownCounter
+	oldest                                                    metric.Float64ObservableGauge
 }
 
 // Observe has the gauges show what take returns. It is called at each collection, from any goroutine.
@@ -81,6 +81,8 @@ func (c *Counters) Observe(take func() State) error {
 		"Logical connections, by application and the ingress of the server connection that carries them.")
 	upDown(&g.parked, "holdfast.relay.parked_connections", "{connection}", "Logical connections that no server connection carries.")
 	upDown(&g.clients, "holdfast.relay.client_connections", "{connection}", "Client connections, by ingress.")
+	upDown(&g.away, "holdfast.relay.clients.away", "{client}",
+		"Resumable clients whose stream is gone and whose connection waits for them, by the ingress that they came in through.")
 	upDown(&g.servers, "holdfast.relay.server_connections", "{connection}",
 		"Server connections, by application, ingress and whether they are draining.")
 	upDown(&g.appServers, "holdfast.relay.app_servers", "{process}",
@@ -97,7 +99,7 @@ func (c *Counters) Observe(take func() State) error {
 	_, err = c.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		c.show(o, &g, take())
 		return nil
-	}, g.logical, g.parked, g.clients, g.servers, g.appServers, g.open, g.retained, g.buffered, g.oldest)
+	}, g.logical, g.parked, g.clients, g.away, g.servers, g.appServers, g.open, g.retained, g.buffered, g.oldest)
 	if err != nil {
 		return fmt.Errorf("making the gauges: %w", err)
 	}
@@ -113,9 +115,12 @@ func (c *Counters) show(o metric.Observer, g *gauges, s State) {
 		servers.add(group.Connections, app, in, draining.Bool(group.Draining))
 		logical.add(group.Logical, app, in)
 	}
-	clients := make(sums)
+	clients, away := make(sums), make(sums)
 	for name, n := range s.Clients {
 		clients.add(n, ingress.String(c.ingresses.Of(name)))
+	}
+	for name, n := range s.Away {
+		away.add(n, ingress.String(c.ingresses.Of(name)))
 	}
 	appServers := make(sums)
 	for group, n := range s.AppServers {
@@ -124,6 +129,7 @@ func (c *Counters) show(o metric.Observer, g *gauges, s State) {
 	logical.show(o, g.logical)
 	servers.show(o, g.servers)
 	clients.show(o, g.clients)
+	away.show(o, g.away)
 	appServers.show(o, g.appServers)
 	for name, moves := range s.Moves {
 		with := metric.WithAttributes(mode.String(name))

@@ -86,11 +86,17 @@ func New(meters metric.MeterProvider, traces trace.TracerProvider) (*Counters, e
 		return nil, err
 	}
 	// From 0 on, so that the first one is seen to be one more.
+	for _, from := range []string{here, other} {
+		c.resumed.Add(context.Background(), 0, metric.WithAttributes(before.String(from)))
+	}
 	for _, why := range []string{ordering.Duplicate.String(), ordering.StaleEpoch.String(), ordering.WrongPath.String(), UnknownConnection} {
 		c.dropped.Add(context.Background(), 0, metric.WithAttributes(reason.String(why)))
 	}
 	return c, nil
 }
+
+// Where a client that comes anew was before.
+const here, other = "here", "other"
 
 // UnknownConnection is why a frame is dropped that is for no connection that is there; the other reasons are the verdicts.
 const UnknownConnection = "UnknownConnection"
@@ -109,9 +115,9 @@ func (c *Counters) Closed(why string) { add(c.closed, reason.String(why)) }
 
 // ClientResumed counts a client that came anew.
 func (c *Counters) ClientResumed(hereBefore bool) {
-	from := "other"
+	from := other
 	if hereBefore {
-		from = "here"
+		from = here
 	}
 	add(c.resumed, before.String(from))
 }

@@ -20,6 +20,7 @@ func TestCounters(t *testing.T) {
 	c.Opened()
 	c.Opened()
 	c.Closed("CLIENT_GONE")
+	c.ClientResumed(true)
 	c.Begin(trail.ModeHandoff).End(Ended{Reason: "reload", Outcome: "moved"})
 	c.BatchIn(3, 100)
 	c.BatchIn(4, 200)
@@ -52,6 +53,8 @@ func TestCounters(t *testing.T) {
 	want := map[string]int64{
 		"holdfast.relay.connections.opened":                             2,
 		"holdfast.relay.connections.closed reason=CLIENT_GONE":          1,
+		"holdfast.relay.clients.resumed before=here":                    1,
+		"holdfast.relay.clients.resumed before=other":                   0,
 		"holdfast.relay.moves mode=handoff outcome=moved reason=reload": 1,
 		"holdfast.relay.frames network.io.direction=receive":            7,
 		"holdfast.relay.frames network.io.direction=transmit":           5,
