@@ -311,6 +311,8 @@ func TestClose(t *testing.T) {
 		closing := begin(func() error { return w.conn.Close(t.Context()) })
 		blocks(t, closing)
 		w.expect("1>2:close+consumed1")
+		s.send(2, "unseen too")
+		w.expect("1>consumed2")
 		if err := done(t, receiving); !errors.Is(err, client.ErrClosed) {
 			t.Errorf("Receive: %v", err)
 		}

