@@ -134,7 +134,9 @@ func TestTheCloseOfTheApplicationOutlivesItsStream(t *testing.T) {
 		settle()
 		w.home.cut()
 		pass(time.Second)
-		resumed(t, w.attemptsSoFar()[1], "token-1", 2, 0)
+		resumed(t, w.attemptsSoFar()[1], "token-1", 1, 0) // the relay that it comes to is to know that it is over
+		w.stream(2).closes(2, holdfastv1.CloseReason_CLOSE_REASON_APPLICATION_CLOSED, "")
+		settle()
 		w.receives("last")
 		if r := done(t, begin(w.receive)); r.err != io.EOF {
 			t.Errorf("received %v", r)
