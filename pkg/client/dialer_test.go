@@ -121,7 +121,8 @@ func TestATransportThatCannotBeDialledIsLetGoOf(t *testing.T) {
 }
 
 func TestADialerIsBounded(t *testing.T) {
-	for n, good := range map[int]bool{-1: false, 0: false, 1: true, client.MaxStreamsPerTransport: true, client.MaxStreamsPerTransport + 1: false} {
+	const most = client.MaxStreamsPerTransport
+	for n, good := range map[int]bool{-1: false, 0: false, 1: true, most: true, most + 1: false} {
 		if _, err := client.NewDialer(n); (err == nil) != good {
 			t.Errorf("%d streams a transport: %v", n, err)
 		}

@@ -13,10 +13,12 @@ import (
 
 // breaches are responses that a relay must not send; 3 messages were sent and none received before.
 var breaches = map[string]*holdfastv1.ConnectResponse{
-	"a gap":              {FirstSeq: 2, Messages: []*holdfastv1.ClientMessage{text("x")}},
-	"no number":          {Messages: []*holdfastv1.ClientMessage{text("x")}},
-	"no content":         {FirstSeq: 1, Messages: []*holdfastv1.ClientMessage{{}}},
-	"a half-close":       {FirstSeq: 1, Messages: []*holdfastv1.ClientMessage{{Content: &holdfastv1.ClientMessage_HalfClose{HalfClose: true}}}},
+	"a gap":      {FirstSeq: 2, Messages: []*holdfastv1.ClientMessage{text("x")}},
+	"no number":  {Messages: []*holdfastv1.ClientMessage{text("x")}},
+	"no content": {FirstSeq: 1, Messages: []*holdfastv1.ClientMessage{{}}},
+	"a half-close": {FirstSeq: 1, Messages: []*holdfastv1.ClientMessage{
+		{Content: &holdfastv1.ClientMessage_HalfClose{HalfClose: true}},
+	}},
 	"a second welcome":   {Welcome: &holdfastv1.Welcome{ConnectionId: "0000000000000001", ResumeToken: "x"}},
 	"an early receipt":   {ConsumedSeq: 4},
 	"a number too large": {FirstSeq: 1<<64 - 1, Messages: []*holdfastv1.ClientMessage{text("x"), text("y")}},
