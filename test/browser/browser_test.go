@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/chromedp/cdproto/runtime"
@@ -150,11 +151,12 @@ func TestPageNeverNotices(t *testing.T) {
 		t.Errorf("the page lost its stream in a reload that was announced: %+v", x.Events)
 	}
 
-	// Its relay is killed.
+	// Its relay is killed, and comes back later.
 	second := p.where()
-	s.kill(second.Relay)
+	s.relays[second.Relay].stop(syscall.SIGKILL)
 	waitFor(t, "another relay carries the page", func() bool { w := p.where(); return w.Connected && w.Relay != second.Relay })
 	p.more(100)
+	s.restart(second.Relay)
 
 	// Its socket is cut: what carries it in the ingress is killed.
 	recovered := p.recovered()
@@ -166,6 +168,12 @@ func TestPageNeverNotices(t *testing.T) {
 	recovered = p.recovered()
 	s.reload(s.ingresses[p.where().Ingress])
 	waitFor(t, "the page has recovered", func() bool { return p.recovered() > recovered })
+	p.more(100)
+
+	// Its relay shuts down, as in a deployment.
+	last := p.where()
+	s.relays[last.Relay].stop(syscall.SIGTERM)
+	waitFor(t, "another relay carries the page", func() bool { w := p.where(); return w.Connected && w.Relay != last.Relay })
 	p.more(100)
 	p.finish()
 }

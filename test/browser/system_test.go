@@ -12,7 +12,6 @@ import (
 	"syscall"
 	"testing"
 	"text/template"
-	"time"
 )
 
 // relay is one that runs.
@@ -35,8 +34,10 @@ type ingress struct {
 // system is two relays that share their keys, two ingresses in front of both, and an app server that reaches each relay through
 // each ingress.
 type system struct {
-	t         *testing.T
-	bin       string
+	t   *testing.T
+	bin string
+	// flags are those that the relays have in common.
+	flags     []string
 	relays    map[string]*relay
 	ingresses map[string]*ingress
 }
@@ -53,8 +54,10 @@ func newSystem(t *testing.T, origin string) *system {
 	if err := os.WriteFile(keys, []byte(s.holdfast("keygen")), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	s.flags = []string{"--resume-key-file", keys, "--websocket-origins", origin, "--reconnect-window", "500ms", "--shutdown-grace", "2s"}
 	for _, id := range []string{"relay-1", "relay-2"} {
-		s.startRelay(id, keys, origin)
+		free := freeAddresses(t, 3)
+		s.startRelay(&relay{id: id, servers: free[0], sockets: free[1], admin: free[2]})
 	}
 	var through []string
 	for _, id := range []string{"a", "b"} {
@@ -66,22 +69,26 @@ func newSystem(t *testing.T, origin string) *system {
 	start(t, "app-1", filepath.Join(bin, "appserver"), "--relays", strings.Join(through, ","), "--server-id", "app-1",
 		"--listen", "127.0.0.1:0", "--shutdown-grace", "1s")
 	for _, r := range s.relays {
-		waitFor(t, "two server connections at "+r.id, func() bool { return s.serverConnections(r) == 2 })
+		s.awaitServers(r)
 	}
 	return s
 }
 
-func (s *system) startRelay(id, keys, origin string) {
+func (s *system) startRelay(r *relay) {
 	s.t.Helper()
-	free := freeAddresses(s.t, 3)
-	r := &relay{id: id, servers: free[0], sockets: free[1], admin: free[2]}
-	r.process = start(s.t, id, filepath.Join(s.bin, "relay"), "--listen", r.servers, "--websocket-listen", r.sockets,
-		"--admin-listen", r.admin, "--relay-id", id, "--resume-key-file", keys, "--websocket-origins", origin,
-		"--reconnect-window", "500ms", "--shutdown-grace", "1s")
-	for _, address := range free {
-		waitFor(s.t, id+" listens", func() bool { return listens(address) })
+	r.process = start(s.t, r.id, filepath.Join(s.bin, "relay"), append([]string{
+		"--listen", r.servers, "--websocket-listen", r.sockets, "--admin-listen", r.admin, "--relay-id", r.id,
+	}, s.flags...)...)
+	for _, address := range []string{r.servers, r.sockets, r.admin} {
+		waitFor(s.t, r.id+" listens", func() bool { return listens(address) })
 	}
-	s.relays[id] = r
+	s.relays[r.id] = r
+}
+
+// awaitServers waits until the app server has come in at the relay, through each ingress.
+func (s *system) awaitServers(r *relay) {
+	s.t.Helper()
+	waitFor(s.t, "two server connections at "+r.id, func() bool { return s.serverConnections(r) == 2 })
 }
 
 // An old worker of nginx lives for a second: what it still carries then is cut.
@@ -236,19 +243,14 @@ func (s *system) complete(in *ingress) {
 		s.holdfast("--admin", r.admin, "complete", in.id)
 	}
 	for _, r := range s.relays {
-		waitFor(s.t, "two server connections at "+r.id, func() bool { return s.serverConnections(r) == 2 })
+		s.awaitServers(r)
 	}
 }
 
-// kill kills the relay.
-func (s *system) kill(id string) {
+// restart starts the relay that has ended once more, at the same addresses.
+func (s *system) restart(id string) {
 	s.t.Helper()
-	r := s.relays[id]
-	delete(s.relays, id)
-	_ = r.command.Process.Kill()
-	select {
-	case <-r.ended:
-	case <-time.After(stopGrace):
-		s.t.Fatalf("%s outlives its kill", id)
-	}
+	r := *s.relays[id]
+	s.startRelay(&r)
+	s.awaitServers(&r)
 }
