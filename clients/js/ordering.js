@@ -211,10 +211,20 @@ export class Inbox {
 
   // receipt returns what to say in a receipt and counts it as said.
   receipt() {
-    this.reported = this.consumed;
-    this.outstanding -= this.#consumedBytes;
-    this.#consumedBytes = 0;
+    this.report(this.consumed, this.#consumedBytes);
     return this.reported;
+  }
+
+  // report counts as said that all through consumed was consumed, which counted bytes.
+  report(consumed, bytes) {
+    this.reported = consumed;
+    this.outstanding -= bytes;
+    this.#consumedBytes -= bytes;
+  }
+
+  // unreported is the cost of (reported, consumed].
+  get unreported() {
+    return this.#consumedBytes;
   }
 }
 
@@ -237,6 +247,9 @@ export class Client {
   // not acknowledged by this one, whose relay has yet to bring it.
   #told = 0;
   #via = 0;
+  // said is what the Hello said was consumed, and saidBytes what that counts in the inbox: from the Welcome on, a receipt.
+  #said = 0;
+  #saidBytes = 0;
   // welcomed: a receipt is to say at once that the Welcome was taken.
   #welcomed = true;
 
@@ -265,12 +278,7 @@ export class Client {
   // next gives out the next frame to send by the link. A frame that was given out must be sent: it is not given out again.
   next(link) {
     if (link === 0) return undefined;
-    if (this.#greet && link === this.joining) {
-      this.#greet = false;
-      this.#asked = true;
-      this.#told = this.inbox.received;
-      return { kind: "hello", received: this.inbox.received, consumed: this.inbox.consumed };
-    }
+    if (this.#greet && link === this.joining) return this.#hello();
     if (link !== this.link) return undefined;
     if (this.#welcomed) {
       this.#welcomed = false;
@@ -279,6 +287,18 @@ export class Client {
     const data = this.outbox.next();
     if (data !== undefined) return { kind: "data", ...data, consumed: this.owes ? this.inbox.receipt() : 0 };
     return this.owes ? { kind: "receipt", consumed: this.inbox.receipt() } : undefined;
+  }
+
+  // hello says where the client is. The application's close it asks for again until it has said that it was consumed: the relay that it
+  // has come to must know that the connection is over then.
+  #hello() {
+    const { received, consumed, reported, closed, unreported } = this.inbox;
+    this.#greet = false;
+    this.#asked = true;
+    this.#told = closed > reported ? closed - 1 : received;
+    this.#said = Math.min(consumed, this.#told);
+    this.#saidBytes = unreported;
+    return { kind: "hello", received: this.#told, consumed: this.#said };
   }
 
   // ready reports whether there is something to send by the link that should not wait. A receipt alone may wait a little for a
@@ -341,6 +361,7 @@ export class Client {
     this.#asked = false;
     this.#via = this.#told;
     this.#welcomed = true;
+    this.inbox.report(this.#said, this.#saidBytes);
     this.outbox.acknowledge(f.consumed);
     return TAKEN;
   }

@@ -254,3 +254,35 @@ test("a client is done when its close was consumed, or the other's was and that 
   d.next(1);
   assert.equal(d.done, true);
 });
+
+test("what the hello says was consumed is a receipt from the welcome on", () => {
+  const c = opened(300);
+  c.receive(1, data(1, "x".repeat(100)));
+  consume(c);
+  c.join(2);
+  assert.equal(c.next(2).consumed, 1);
+  c.receive(1, data(2, "x".repeat(50)));
+  consume(c);
+  assert.throws(() => c.receive(1, data(3, "x".repeat(40))), breach("Window")); // the old link's relay knows of no receipt
+  c.receive(2, welcome(0));
+  assert.equal(c.inbox.outstanding, 50 + 64);
+  assert.deepEqual(c.next(2), { kind: "receipt", consumed: 1, welcomed: true });
+  assert.equal(c.receive(2, data(2, "x".repeat(50))), DUPLICATE);
+  assert.equal(c.receive(2, data(3, "x".repeat(40))), TAKEN);
+});
+
+test("a close is asked for again until it was said that it was consumed", () => {
+  const c = opened();
+  const end = { kind: "data", seq: 2, message: close, consumed: 0 };
+  c.receive(1, data(1));
+  c.receive(1, end);
+  consume(c);
+  c.leave(1);
+  c.join(2);
+  assert.deepEqual(c.next(2), { kind: "hello", received: 1, consumed: 1 });
+  c.receive(2, welcome(0));
+  assert.deepEqual(c.next(2), { kind: "receipt", consumed: 1, welcomed: true });
+  assert.deepEqual([c.owes, c.done], [false, false]);
+  assert.equal(c.receive(2, end), DUPLICATE);
+  assert.deepEqual([c.next(2), c.done], [{ kind: "receipt", consumed: 2 }, true]);
+});

@@ -361,6 +361,25 @@ test("a close whose receipt is lost is done when the connection is not known any
   assert.deepEqual([await closed, b.types], [{ reason: "CLIENT_GONE", detail: "", error: undefined }, ["reconnecting"]]);
 });
 
+test("the application's close that could not be acknowledged is asked for again, and acknowledged at the next relay", async () => {
+  const b = new Bench();
+  const c = await b.connect();
+  const old = b.last;
+  await old.say({ reconnect: { reason: 1 } });
+  await b.clock.advance(0);
+  await b.last.open();
+  await old.say({ messages: [{ text: "a" }, { close: { reason: 2 } }], firstSeq: 1 });
+  assert.deepEqual([await c.receive(), await c.receive()], ["a", undefined]);
+  assert.equal((await c.closed).reason, "APPLICATION_CLOSED");
+  await old.end();
+  await b.last.end();
+  await b.clock.advance(1000);
+  assert.deepEqual((await b.resume()).resume, { token: "token-1", receivedSeq: 1, consumedSeq: 1 });
+  assert.deepEqual(consumed(b.last.take()), [1]);
+  await b.last.say({ messages: [{ close: { reason: 2 } }], firstSeq: 2 });
+  assert.deepEqual([consumed(b.last.take()), b.last.closedWith.code, b.clock.pending], [[2], 1000, []]);
+});
+
 test("the network's return, a sleep and an answer that does not come have the stream tried anew", async () => {
   const b = new Bench();
   const c = await b.connect();
