@@ -50,6 +50,17 @@ func StateWords(s holdfastv1.ConnectionState) string {
 	return enumWords(s.String(), "CONNECTION_STATE_")
 }
 
+// ClientWords says of what kind the client is, and whether its stream is gone, such as "resumable, away".
+func ClientWords(c *holdfastv1.ClientConnection) string {
+	switch {
+	case c.GetAway():
+		return "resumable, away"
+	case c.GetResumable():
+		return "resumable"
+	}
+	return "plain"
+}
+
 // CloseWords says why a logical connection ended, such as "server lost".
 func CloseWords(r holdfastv1.CloseReason) string { return enumWords(r.String(), "CLOSE_REASON_") }
 

@@ -88,8 +88,11 @@ func (f *fakeAdmin) ReloadIngress(r *holdfastv1.ReloadIngressRequest, s grpc.Ser
 	for _, p := range []*holdfastv1.ReloadIngressResponse{
 		{Planned: 51, Left: []*holdfastv1.LeftCount{opening, through}},
 		{Planned: 51, Left: []*holdfastv1.LeftCount{opening, through}, Elapsed: durationpb.New(time.Millisecond)},
-		{Planned: 51, Moved: 50, Closed: 1, Left: []*holdfastv1.LeftCount{opening, through}},
-		{Planned: 51, Moved: 50, Closed: 1, Left: []*holdfastv1.LeftCount{through}, Done: true, SafeToReload: true},
+		{Planned: 51, Moved: 50, Closed: 1, Left: []*holdfastv1.LeftCount{opening, through}, ClientsAsked: 20},
+		{
+			Planned: 51, Moved: 50, Closed: 1, Left: []*holdfastv1.LeftCount{through}, Done: true, SafeToReload: true,
+			ClientsAsked: 20, ClientsMoved: 18,
+		},
 	} {
 		p.Ingress, p.ReturnsAt = r.GetIngress(), somewhen
 		if p.GetDone() && r.GetIngress() == "b" {
@@ -113,7 +116,7 @@ func (f *fakeAdmin) CancelReload(_ context.Context, r *holdfastv1.CancelReloadRe
 func (f *fakeAdmin) ListIngresses(context.Context, *holdfastv1.ListIngressesRequest) (*holdfastv1.ListIngressesResponse, error) {
 	return &holdfastv1.ListIngressesResponse{Ingresses: []*holdfastv1.Ingress{
 		{Name: "a", Draining: true, ReturnsAt: somewhen, ServerConnections: 2, ClientConnections: 100, LogicalConnections: 49},
-		{Name: "b", ServerConnections: 2, ClientConnections: 100, LogicalConnections: 151},
+		{Name: "b", ServerConnections: 2, ClientConnections: 100, ClientsAway: 3, LogicalConnections: 151},
 	}}, nil
 }
 
@@ -139,6 +142,7 @@ func (f *fakeAdmin) ListClientConnections(_ context.Context, r *holdfastv1.ListC
 		response.ClientConnections = append(response.ClientConnections, &holdfastv1.ClientConnection{
 			ConnectionId: fmt.Sprintf("%016x", n), Application: "echo", ClientIngress: "b", ServerIngress: "a", Epoch: "1.2",
 			State: holdfastv1.ConnectionState_CONNECTION_STATE_MIGRATING, MessagesReceived: 3, MessagesSent: 4,
+			Resumable: n > 0, Away: n == 2,
 		})
 	}
 	if next < allConnections {
@@ -158,6 +162,15 @@ func (f *fakeAdmin) WatchEvents(r *holdfastv1.WatchEventsRequest, s grpc.ServerS
 		{
 			Kind: holdfastv1.EventKind_EVENT_KIND_CONNECTION_CLOSED, ConnectionId: knownConnection,
 			CloseReason: holdfastv1.CloseReason_CLOSE_REASON_SERVER_LOST, Detail: "gone",
+		},
+		{Kind: holdfastv1.EventKind_EVENT_KIND_CLIENT_AWAY, ConnectionId: knownConnection, ServerConnectionId: "sample-1/2"},
+		{
+			Kind: holdfastv1.EventKind_EVENT_KIND_CLIENT_RESUMED, ConnectionId: knownConnection, ServerConnectionId: "sample-1/2",
+			Detail: "client came in through b",
+		},
+		{
+			Kind: holdfastv1.EventKind_EVENT_KIND_CONNECTION_LET_GO, ConnectionId: knownConnection,
+			CloseReason: holdfastv1.CloseReason_CLOSE_REASON_RESUMED_ELSEWHERE,
 		},
 		{Kind: holdfastv1.EventKind_EVENT_KIND_MISSED, Missed: 5},
 	} {

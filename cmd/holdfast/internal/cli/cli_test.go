@@ -43,9 +43,9 @@ func (o outcome) expect(t *testing.T, code int, out, errs string) {
 func TestReloadSafe(t *testing.T) {
 	address, admin := startAdmin(t)
 	call(t, "--admin", address, "reload", "a", "--wait", "5s").expect(t, 0, `ingress a: 0 of 51 moved; left: 49: client came in through this ingress; 2: not confirmed by the app server yet
-ingress a: 50 of 51 moved, 1 closed by themselves; left: 49: client came in through this ingress; 2: not confirmed by the app server yet
-ingress a: 50 of 51 moved, 1 closed by themselves; left: 49: client came in through this ingress
-ingress a: 50 of 51 moved, 1 closed by themselves; left: 49: client came in through this ingress, after 0s: SAFE to reload
+ingress a: 50 of 51 moved, 1 closed by themselves; clients: 0 of 20 moved; left: 49: client came in through this ingress; 2: not confirmed by the app server yet
+ingress a: 50 of 51 moved, 1 closed by themselves; clients: 18 of 20 moved; left: 49: client came in through this ingress
+ingress a: 50 of 51 moved, 1 closed by themselves; clients: 18 of 20 moved; left: 49: client came in through this ingress, after 0s: SAFE to reload
 ingress a is out of service until 03:04:05; return it with: holdfast complete a
 `, "")
 	want := &holdfastv1.ReloadIngressRequest{
@@ -121,9 +121,9 @@ func TestLogLevel(t *testing.T) {
 
 func TestListIngressesAndServers(t *testing.T) {
 	address, admin := startAdmin(t)
-	call(t, "--admin", address, "list", "ingresses").expect(t, 0, `INGRESS  STATE                               SERVER CONNECTIONS  CLIENT CONNECTIONS  LOGICAL CONNECTIONS
-a        draining until 2030-01-02 03:04:05  2                   100                 49
-b        in service                          2                   100                 151
+	call(t, "--admin", address, "list", "ingresses").expect(t, 0, `INGRESS  STATE                               SERVER CONNECTIONS  CLIENT CONNECTIONS  AWAY  LOGICAL CONNECTIONS
+a        draining until 2030-01-02 03:04:05  2                   100                 0     49
+b        in service                          2                   100                 3     151
 `, "")
 	call(t, "--admin", address, "list", "servers", "--ingress", "a", "--application", "echo").expect(t, 0, `SERVER CONNECTION  APPLICATION  APP SERVER  INSTANCE  INGRESS  ADDRESS      STATE     LOGICAL CONNECTIONS  SINCE
 sample-1/1         echo         sample-1    i1        a        127.0.0.1:5  draining  7                    2030-01-02 03:04:05
@@ -135,9 +135,11 @@ sample-1/1         echo         sample-1    i1        a        127.0.0.1:5  drai
 
 func TestListClients(t *testing.T) {
 	address, admin := startAdmin(t)
-	call(t, "--admin", address, "list", "clients", "--limit", "1").expect(t, 0, `CONNECTION        APPLICATION  STATE      EPOCH  CLIENT INGRESS  CLIENT ADDRESS  APP SERVER  SERVER CONNECTION  SERVER INGRESS  RECEIVED  SENT  SINCE
-0000000000000000  echo         migrating  1.2    b                                                              a               3         4     -
-1 of 250 shown; --limit 250 shows all
+	call(t, "--admin", address, "list", "clients", "--limit", "3").expect(t, 0, `CONNECTION        APPLICATION  STATE      EPOCH  CLIENT           CLIENT INGRESS  CLIENT ADDRESS  APP SERVER  SERVER CONNECTION  SERVER INGRESS  RECEIVED  SENT  SINCE
+0000000000000000  echo         migrating  1.2    plain            b                                                              a               3         4     -
+0000000000000001  echo         migrating  1.2    resumable        b                                                              a               3         4     -
+0000000000000002  echo         migrating  1.2    resumable, away  b                                                              a               3         4     -
+3 of 250 shown; --limit 250 shows all
 `, "")
 	<-admin.asked
 	for limit, want := range map[string]int{"1": 1, "100": 100, "101": 101, "250": 250, "10000": 250} {
@@ -175,11 +177,14 @@ func TestWatch(t *testing.T) {
 	call(t, "--admin", address, "watch").expect(t, 1, `03:04:05.000 watching
 03:04:05.000 connection moved connection=00c0ffee00c0ffee from=sample-1/1 to=sample-1/2 app_server=sample-1 pause=1.5ms
 03:04:05.000 connection closed connection=00c0ffee00c0ffee reason="server lost" detail="gone"
+03:04:05.000 client away connection=00c0ffee00c0ffee server_connection=sample-1/2
+03:04:05.000 client resumed connection=00c0ffee00c0ffee server_connection=sample-1/2 detail="client came in through b"
+03:04:05.000 connection let go connection=00c0ffee00c0ffee reason="resumed elsewhere"
 03:04:05.000 missed missed=5
 `, "holdfast: the relay ended the watch\n")
 	got := call(t, "--admin", address, "--output", "json", "watch", "--no-connections")
 	lines := strings.Split(strings.TrimSpace(got.out), "\n")
-	if len(lines) != 4 || !strings.Contains(lines[1], `"pause":"0.001500s"`) {
+	if len(lines) != 7 || !strings.Contains(lines[1], `"pause":"0.001500s"`) {
 		t.Errorf("%+v", got)
 	}
 }

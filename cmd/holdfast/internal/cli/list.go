@@ -51,10 +51,13 @@ func (c *listIngresses) Run(ctx context.Context, e *environment) error {
 			state = "draining until " + output.Time(i.GetReturnsAt())
 		}
 		rows = append(rows, []string{
-			i.GetName(), state, number(i.GetServerConnections()), number(i.GetClientConnections()), number(i.GetLogicalConnections()),
+			i.GetName(), state, number(i.GetServerConnections()), number(i.GetClientConnections()), number(i.GetClientsAway()),
+			number(i.GetLogicalConnections()),
 		})
 	}
-	return output.Table(e.out, []string{"INGRESS", "STATE", "SERVER CONNECTIONS", "CLIENT CONNECTIONS", "LOGICAL CONNECTIONS"}, rows)
+	return output.Table(e.out, []string{
+		"INGRESS", "STATE", "SERVER CONNECTIONS", "CLIENT CONNECTIONS", "AWAY", "LOGICAL CONNECTIONS",
+	}, rows)
 }
 
 type listServers struct {
@@ -153,13 +156,14 @@ func (c *listClients) write(e *environment, all *holdfastv1.ListClientConnection
 	var rows [][]string
 	for _, l := range all.GetClientConnections() {
 		rows = append(rows, []string{
-			l.GetConnectionId(), l.GetApplication(), admin.StateWords(l.GetState()), l.GetEpoch(), l.GetClientIngress(), l.GetClientAddress(),
+			l.GetConnectionId(), l.GetApplication(), admin.StateWords(l.GetState()), l.GetEpoch(),
+			admin.ClientWords(l), l.GetClientIngress(), l.GetClientAddress(),
 			l.GetServerId(), l.GetServerConnectionId(), l.GetServerIngress(),
 			number(l.GetMessagesReceived()), number(l.GetMessagesSent()), output.Time(l.GetConnectedAt()),
 		})
 	}
 	err := output.Table(e.out, []string{
-		"CONNECTION", "APPLICATION", "STATE", "EPOCH", "CLIENT INGRESS", "CLIENT ADDRESS",
+		"CONNECTION", "APPLICATION", "STATE", "EPOCH", "CLIENT", "CLIENT INGRESS", "CLIENT ADDRESS",
 		"APP SERVER", "SERVER CONNECTION", "SERVER INGRESS", "RECEIVED", "SENT", "SINCE",
 	}, rows)
 	if err == nil && all.GetNextPageToken() != "" {

@@ -26,7 +26,7 @@ type reloadCommand struct {
 
 // Help is shown by --help.
 func (reloadCommand) Help() string {
-	return `The relay takes the ingress out of service and moves the logical connections off it that it can. The exit code is 0 when it is safe to reload then, 2 when it is not.
+	return `The relay takes the ingress out of service, moves the logical connections off it that it can, and asks the resumable clients that came in through it to come another way. The exit code is 0 when it is safe to reload then, 2 when it is not.
 
 Example:
   holdfast reload ingress-a --wait 10s && nginx -s reload && holdfast complete ingress-a`

@@ -11,6 +11,24 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// Clients that were asked to move are spoken of when there are any.
+func TestBesideBar(t *testing.T) {
+	t.Parallel()
+	left := []*holdfastv1.LeftCount{
+		{Reason: holdfastv1.LeftReason_LEFT_REASON_OPENING, Connections: 2},
+		{Reason: holdfastv1.LeftReason_LEFT_REASON_CLIENT_THROUGH_INGRESS, Connections: 7},
+	}
+	for want, p := range map[string]*holdfastv1.ReloadIngressResponse{
+		"2 waiting ":                        {Left: left},
+		"0 waiting 0 of 9 clients moved ":   {ClientsAsked: 9},
+		"2 waiting 12 of 40 clients moved ": {Left: left, ClientsAsked: 40, ClientsMoved: 12},
+	} {
+		if got := besideBar(p); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
 // A bar ends however far it came, and twice.
 func TestBarEnds(t *testing.T) {
 	t.Parallel()

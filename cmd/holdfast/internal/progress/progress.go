@@ -50,6 +50,9 @@ func Line(p *holdfastv1.ReloadIngressResponse) string {
 	if closed := p.GetClosed(); closed > 0 {
 		line += fmt.Sprintf(", %d closed by themselves", closed)
 	}
+	if asked := p.GetClientsAsked(); asked > 0 {
+		line += fmt.Sprintf("; clients: %d of %d moved", p.GetClientsMoved(), asked)
+	}
 	return line + "; left: " + admin.Left(p.GetLeft())
 }
 
