@@ -301,6 +301,7 @@ type state struct {
 		ReturnsAt time.Time `json:"returns_at"`
 		Servers   int       `json:"server_connections"`
 		Clients   int       `json:"client_connections"`
+		Away      int       `json:"clients_away"`
 		Logical   int       `json:"logical_connections"`
 	}
 	ServerConnections []struct {
@@ -320,8 +321,10 @@ type progress struct {
 		Reason      string
 		Connections int
 	}
-	Elapsed    int64 `json:"elapsed_ms"`
-	Done, Safe bool
+	ClientsAsked int   `json:"clients_asked"`
+	ClientsMoved int   `json:"clients_moved"`
+	Elapsed      int64 `json:"elapsed_ms"`
+	Done, Safe   bool
 }
 
 func (s *stage) state() state {

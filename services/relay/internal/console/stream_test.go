@@ -21,6 +21,10 @@ type update struct {
 	Since struct {
 		Opened, Closed, Parked, Missed, Moved, Resumed int
 
+		ClientsResumed int `json:"clients_resumed"`
+		ClientsAway    int `json:"clients_away"`
+		LetGo          int `json:"let_go"`
+
 		Flows []struct {
 			From, To string
 			Count    int

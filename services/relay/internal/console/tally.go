@@ -30,6 +30,11 @@ type tally struct {
 	Closed uint64 `json:"closed"`
 	Parked uint64 `json:"parked"`
 	Missed uint64 `json:"missed"`
+	// ClientsResumed counts clients that have come anew, ClientsAway those whose stream has gone, LetGo connections whose client has
+	// resumed on another stream, here or elsewhere.
+	ClientsResumed uint64 `json:"clients_resumed"`
+	ClientsAway    uint64 `json:"clients_away"`
+	LetGo          uint64 `json:"let_go"`
 	// Moved counts moves that ended well, Resumed those of them that were resumes. Flows has them by where from and to.
 	Moved   uint64     `json:"moved"`
 	Resumed uint64     `json:"resumed"`
@@ -64,7 +69,7 @@ func newTally() *tally {
 }
 
 func (t *tally) empty() bool {
-	return t.Opened+t.Closed+t.Parked+t.Missed+t.Moved == 0 && len(t.News) == 0
+	return t.Opened+t.Closed+t.Parked+t.Missed+t.ClientsResumed+t.ClientsAway+t.LetGo+t.Moved == 0 && len(t.News) == 0
 }
 
 func (t *tally) add(e *event.Event) {
@@ -75,6 +80,12 @@ func (t *tally) add(e *event.Event) {
 		t.Closed++
 	case holdfastv1.EventKind_EVENT_KIND_CONNECTION_PARKED:
 		t.Parked++
+	case holdfastv1.EventKind_EVENT_KIND_CLIENT_RESUMED:
+		t.ClientsResumed++
+	case holdfastv1.EventKind_EVENT_KIND_CLIENT_AWAY:
+		t.ClientsAway++
+	case holdfastv1.EventKind_EVENT_KIND_CONNECTION_LET_GO:
+		t.LetGo++
 	case holdfastv1.EventKind_EVENT_KIND_CONNECTION_MOVED:
 		t.move(e)
 	case holdfastv1.EventKind_EVENT_KIND_CONNECTION_RESUMED:

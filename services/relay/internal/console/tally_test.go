@@ -75,11 +75,18 @@ func TestEventsAreCounted(t *testing.T) {
 		holdfastv1.EventKind_EVENT_KIND_CONNECTION_PARKED:  &tally.Parked,
 		holdfastv1.EventKind_EVENT_KIND_CONNECTION_RESUMED: &tally.Resumed,
 		holdfastv1.EventKind_EVENT_KIND_CONNECTION_MOVED:   &tally.Moved,
+		holdfastv1.EventKind_EVENT_KIND_CLIENT_RESUMED:     &tally.ClientsResumed,
+		holdfastv1.EventKind_EVENT_KIND_CLIENT_AWAY:        &tally.ClientsAway,
+		holdfastv1.EventKind_EVENT_KIND_CONNECTION_LET_GO:  &tally.LetGo,
 	} {
 		before := *field
 		tally.add(&event.Event{Kind: kind})
 		if *field != before+1 || tally.empty() {
 			t.Errorf("%v is not counted: %+v", kind, tally)
+		}
+		alone := newTally()
+		if alone.add(&event.Event{Kind: kind}); alone.empty() || len(alone.News) != 0 {
+			t.Errorf("%v alone: %+v", kind, alone)
 		}
 	}
 }

@@ -33,6 +33,7 @@ type ingressView struct {
 	ReturnsAt          *time.Time `json:"returns_at,omitempty"`
 	ServerConnections  uint32     `json:"server_connections"`
 	ClientConnections  uint32     `json:"client_connections"`
+	ClientsAway        uint32     `json:"clients_away"`
 	LogicalConnections uint32     `json:"logical_connections"`
 }
 
@@ -54,6 +55,9 @@ type reloadView struct {
 	Moved   uint32     `json:"moved"`
 	Closed  uint32     `json:"closed"`
 	Left    []leftView `json:"left"`
+	// ClientsAsked counts the resumable clients that were asked to move, ClientsMoved those that have.
+	ClientsAsked uint32 `json:"clients_asked"`
+	ClientsMoved uint32 `json:"clients_moved"`
 	// Elapsed is in milliseconds.
 	Elapsed   int64      `json:"elapsed_ms"`
 	Done      bool       `json:"done"`
@@ -76,6 +80,8 @@ type connectionView struct {
 	ServerID         string    `json:"server_id"`
 	ServerConnection string    `json:"server_connection_id"`
 	ServerIngress    string    `json:"server_ingress"`
+	Resumable        bool      `json:"resumable"`
+	Away             bool      `json:"away"`
 	ConnectedAt      time.Time `json:"connected_at"`
 	Received         uint64    `json:"messages_received"`
 	Sent             uint64    `json:"messages_sent"`
@@ -97,7 +103,7 @@ func (c *Console) look(ctx context.Context) (picture, error) {
 	for _, i := range ingresses.GetIngresses() {
 		p.Ingresses = append(p.Ingresses, ingressView{
 			i.GetName(), i.GetDraining(), moment(i.GetReturnsAt()),
-			i.GetServerConnections(), i.GetClientConnections(), i.GetLogicalConnections(),
+			i.GetServerConnections(), i.GetClientConnections(), i.GetClientsAway(), i.GetLogicalConnections(),
 		})
 	}
 	for _, s := range servers.GetServerConnections() {
@@ -144,7 +150,7 @@ func viewConnection(found *holdfastv1.ClientConnection) connectionView {
 	return connectionView{
 		found.GetConnectionId(), found.GetApplication(), name(found.GetState().String(), "CONNECTION_STATE_"), found.GetEpoch(),
 		found.GetClientIngress(), found.GetClientAddress(), found.GetServerId(), found.GetServerConnectionId(),
-		found.GetServerIngress(), found.GetConnectedAt().AsTime(), found.GetMessagesReceived(), found.GetMessagesSent(),
+		found.GetServerIngress(), found.GetResumable(), found.GetAway(), found.GetConnectedAt().AsTime(), found.GetMessagesReceived(), found.GetMessagesSent(),
 	}
 }
 
@@ -152,6 +158,7 @@ func viewReload(r *holdfastv1.ReloadIngressResponse) reloadView {
 	v := reloadView{
 		r.GetIngress(), r.GetPlanned(), r.GetMoved(), r.GetClosed(),
 		[]leftView{},
+		r.GetClientsAsked(), r.GetClientsMoved(),
 		r.GetElapsed().AsDuration().Milliseconds(), r.GetDone(), r.GetSafeToReload(), moment(r.GetReturnsAt()),
 	}
 	for _, l := range r.GetLeft() {

@@ -2,7 +2,7 @@
 
 import { byId, cells, count, keyed, make, plural, say, time } from "./dom.js";
 import { follow } from "./api.js";
-import { carriedBy, clientsOf, processesOf } from "./model.js";
+import { awayOf, carriedBy, clientsOf, processesOf } from "./model.js";
 import * as confirm from "./confirm.js";
 import * as lookup from "./lookup.js";
 import * as pauses from "./pauses.js";
@@ -36,7 +36,7 @@ function update({ state: newest, since, pause_bounds_us: bounds }) {
   reloads.show(state, allowed);
   pauses.add(since, bounds);
   lookup.follow(state, allowed);
-  happened(since.news);
+  happened(since);
 }
 
 // used tells a way that is none from the ingresses: streams that came in through no ingress came "direct", while there are any.
@@ -45,6 +45,7 @@ const used = (i) => i.name !== "direct" || i.draining || i.client_connections + 
 function figures() {
   const clients = clientsOf(state);
   say(byId("n-clients"), count(clients));
+  say(byId("n-away"), count(awayOf(state)));
   say(byId("n-servers"), count(state.server_connections.length));
   say(byId("n-apps"), count(processesOf(state)));
   say(byId("n-waiting"), count(Math.max(0, clients - carriedBy(state))));
@@ -53,29 +54,44 @@ function figures() {
 
 function tables() {
   keyed(byId("t-ingresses"), state.ingresses, (i) => i.name, () => make("tr"), (row, i) =>
-    cells(row, [i.name, i.draining ? "reloading" : "in service", i.client_connections, i.server_connections, i.logical_connections]));
+    cells(row, [i.name, i.draining ? "reloading" : "in service", i.client_connections, i.clients_away, i.server_connections, i.logical_connections]));
   const all = state.server_connections;
   keyed(byId("t-servers"), all.slice(0, maxRows), (s) => s.id, () => make("tr"), (row, s) =>
     cells(row, [s.id, s.server_id, s.application, s.ingress, s.draining ? "draining" : "in service", s.logical_connections, s.address]));
   say(byId("t-more"), all.length > maxRows ? `And ${count(all.length - maxRows)} more; holdfast list servers has them all.` : "");
 }
 
-function happened(list) {
-  for (const e of list) if (e.kind !== "watching") news.unshift({ ...e, serial: ++serial });
+function happened(since) {
+  for (const e of since.news) if (e.kind !== "watching") news.unshift({ ...e, serial: ++serial });
+  clientsCame(since);
   news = news.slice(0, maxNews);
   byId("no-news").hidden = news.length > 0;
   keyed(byId("news"), news, (e) => e.serial, (e) => {
     const item = make("li");
     const at = item.appendChild(make("time", "", time(e.time)));
     at.dateTime = e.time;
-    item.append(make("span", "", sentence(e)));
+    item.append(make("span"));
     return item;
-  }, () => {});
+  }, (item, e) => say(item.lastChild, sentence(e)));
   byId("missed").hidden = missed === 0;
   say(byId("missed"), `${plural(missed, "event")} came faster than they could be counted; counts of moves and pauses lack those.`);
 }
 
+// clientsCame tells what the clients did that move themselves, in one line until something else happens.
+function clientsCame(since) {
+  const { clients_resumed: resumed, clients_away: away, let_go: letGo } = since;
+  if (resumed + away + letGo === 0) return;
+  const last = news[0]?.kind === "clients" ? news.shift() : { kind: "clients", time: state.time, serial: ++serial, resumed: 0, away: 0, letGo: 0 };
+  news.unshift({ ...last, resumed: last.resumed + resumed, away: last.away + away, letGo: last.letGo + letGo });
+}
+
 function sentence(e) {
+  if (e.kind === "clients") {
+    return [
+      e.resumed > 0 ? `${plural(e.resumed, "client")} resumed` : "", e.away > 0 ? `${plural(e.away, "client")} away` : "",
+      e.letGo > 0 ? `${plural(e.letGo, "connection")} let go` : "",
+    ].filter(Boolean).join(" · ");
+  }
   const kind = e.kind.replaceAll("_", " ");
   const what = e.server_connection_id ? `${e.server_connection_id} via ${e.ingress}` : e.ingress ? `ingress ${e.ingress}` : "";
   return [`${kind[0].toUpperCase()}${kind.slice(1)}`, what, e.detail].filter(Boolean).join(" · ");

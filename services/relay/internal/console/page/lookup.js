@@ -78,6 +78,7 @@ function show(c) {
     ["Application", c.application],
     ["State", c.state],
     ["Epoch", c.epoch],
+    ["Client", c.away ? "resumable, away: its stream is gone" : c.resumable ? "resumable" : "plain"],
     ["Client came in via", `${c.client_ingress}, from ${c.client_address}`],
     ["Server connection", `${c.server_connection_id}, via ${c.server_ingress}`],
     ["App server", c.server_id],

@@ -13,6 +13,7 @@ export function model(state) {
 }
 
 export const clientsOf = (state) => state.ingresses.reduce((n, i) => n + i.client_connections, 0);
+export const awayOf = (state) => state.ingresses.reduce((n, i) => n + i.clients_away, 0);
 export const carriedBy = (state) => state.server_connections.reduce((n, s) => n + s.logical_connections, 0);
 export const processesOf = (state) => new Set(state.server_connections.map((s) => s.instance_id)).size;
 

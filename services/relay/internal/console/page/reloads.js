@@ -58,7 +58,7 @@ function update(card, ingress, reload, state, allowed) {
   card.dataset.status = !ingress.draining ? "service" : !reload?.done ? "moving" : reload.safe ? "safe" : "unsafe";
   say(part(".state"), status);
   say(part(".counts"), [
-    plural(ingress.client_connections, "client"), plural(ingress.server_connections, "server connection"),
+    plural(ingress.client_connections, "client") + (ingress.clients_away > 0 ? `, ${count(ingress.clients_away)} away` : ""), plural(ingress.server_connections, "server connection"),
     plural(ingress.logical_connections, "logical connection") + " over them",
   ].join(" · "));
   part(".progress").hidden = !reload;
@@ -83,9 +83,10 @@ function progress(part, r, now) {
 function verdict(r) {
   const moved = r.planned > 0 ? `${count(r.moved)} of ${count(r.planned)} moved` : "Nothing to move";
   const closed = r.closed > 0 ? `, ${count(r.closed)} ended by themselves` : "";
+  const clients = r.clients_asked > 0 ? ` Of the clients that were asked, ${count(r.clients_moved)} of ${count(r.clients_asked)} moved.` : "";
   const took = r.done ? ` in ${(r.elapsed_ms / 1000).toFixed(1)} s` : "";
   const left = r.left.reduce((n, l) => n + l.connections, 0);
-  return `${moved}${closed}${took}. ${left > 0 ? `Left on it: ${count(left)}.` : r.done ? "Nothing is left on it." : ""}`.trim();
+  return `${moved}${closed}${took}.${clients} ${left > 0 ? `Left on it: ${count(left)}.` : r.done ? "Nothing is left on it." : ""}`.trim();
 }
 
 // tell announces the beginning, each quarter and the end.
@@ -116,8 +117,9 @@ async function reload(card, name) {
   const yes = await confirm({
     title: `Reload ingress ${name}?`,
     text: `It goes out of service. The ${plural(i.logical_connections, "logical connection")} over its server connections move to ` +
-      `others, but for those of clients that came in through it themselves (${plural(i.client_connections, "client")} did): they stay ` +
-      "until the ingress cuts them. Reload the ingress when it is safe, and complete the reload here after that.",
+      `others, but for those of clients that came in through it themselves (${plural(i.client_connections, "client")} did): the resumable ` +
+      "ones are asked to come another way, the others stay until the ingress cuts them. Reload the ingress when it is safe, and " +
+      "complete the reload here after that.",
     yes: "Take it out of service", no: "Leave it in service",
   });
   if (yes) await act(card, "/api/reload", { ingress: name }, "");
