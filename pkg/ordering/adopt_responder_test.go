@@ -13,6 +13,10 @@ func adopt(epoch Epoch, token uint32, received, consumed uint64) Frame {
 	return Frame{Kind: Adopt, Epoch: epoch, Generation: token, Received: received, Consumed: consumed}
 }
 
+func refusal(epoch Epoch, newest uint32, why Refusal) Frame {
+	return Frame{Kind: Refuse, Epoch: epoch, Generation: newest, Refusal: why}
+}
+
 // A relay that has lost the connection has passed on a receipt, or does so: it is not taken, as the one that has it now asked for
 // what was consumed. Else that one could not resume.
 func TestResponderTakesNoReceiptOfAnOlderGeneration(t *testing.T) {

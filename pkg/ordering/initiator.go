@@ -130,9 +130,12 @@ func (i *Initiator) Migrate(target Path) error {
 	return nil
 }
 
-// Park gives up the paths in use, as one of them is gone or does not answer. It is legal in any state. What still
-// comes by them is dropped, but for receipts, which are facts.
+// Park gives up the paths in use, as one of them is gone or does not answer. It is legal in any state, and changes nothing in
+// Dismissed. What still comes by them is dropped, but for receipts, which are facts.
 func (i *Initiator) Park() {
+	if i.state == Dismissed {
+		return
+	}
 	i.state, i.path, i.previous = Parked, 0, 0
 	i.inEpoch, i.inPath = i.epoch, 0
 	i.control = nil
@@ -231,7 +234,7 @@ func (i *Initiator) receiveMigrateWithAck(path Path, f Frame) (Verdict, error) {
 	switch {
 	case f.Epoch < i.epoch:
 		return StaleEpoch, nil
-	case i.state == Parked:
+	case i.state == Parked || i.state == Dismissed:
 		return WrongPath, nil
 	case i.state == Migrating && path == i.previous:
 		i.state = Confirming
@@ -265,7 +268,7 @@ func (i *Initiator) receiveRefuse(path Path, f Frame) (Verdict, error) {
 	case f.Epoch.Generation() < i.epoch.Generation():
 		return StaleEpoch, nil
 	case f.Refusal == TakenOver && f.Generation > i.epoch.Generation(): // whatever goes on here
-	case i.state == Parked:
+	case i.state == Parked || i.state == Dismissed:
 		return WrongPath, nil
 	case i.state != Adopting || path != i.path:
 		return 0, breach(RuleOrder, "Refuse (%v) in state %v, or by the wrong path", f.Refusal, i.state)

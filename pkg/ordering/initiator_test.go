@@ -100,22 +100,24 @@ var initiatorCases = []initiatorCase{
 // Every frame that matters in every state: what becomes of it, and the state after.
 func TestInitiatorReceive(t *testing.T) {
 	for _, c := range initiatorCases {
-		t.Run(c.name, func(t *testing.T) {
-			i := c.in(t)
-			before := i.clone()
-			verdict, err := i.Receive(c.path, c.frame)
-			if verdict != c.verdict || i.State() != c.state {
-				t.Errorf("%v, then %v; want %v, then %v", verdict, i.State(), c.verdict, c.state)
-			}
-			switch {
-			case c.rule != 0:
-				wantBreach(t, err, c.rule, before, i.clone())
-			case err != nil:
-				t.Error(err)
-			case c.verdict != Taken:
-				wantSame(t, before, i.clone())
-			}
-		})
+		t.Run(c.name, func(t *testing.T) { c.run(t) })
+	}
+}
+
+func (c initiatorCase) run(t *testing.T) {
+	i := c.in(t)
+	before := i.clone()
+	verdict, err := i.Receive(c.path, c.frame)
+	if verdict != c.verdict || i.State() != c.state {
+		t.Errorf("%v, then %v; want %v, then %v", verdict, i.State(), c.verdict, c.state)
+	}
+	switch {
+	case c.rule != 0:
+		wantBreach(t, err, c.rule, before, i.clone())
+	case err != nil:
+		t.Error(err)
+	case c.verdict != Taken:
+		wantSame(t, before, i.clone())
 	}
 }
 

@@ -18,10 +18,10 @@ var lossMutants = []mutant{
 		{"responder.go", "case f.Epoch < max(r.epoch, r.nextEpoch):\n\t\treturn StaleEpoch, nil", "case false:"},
 	}},
 	{"epochs: a resume does not raise it", []edit{
-		{"initiator.go", "i.Park()\n\ti.epoch = i.epoch.NextMove()", "i.Park()"},
+		{"initiator.go", "i.epoch = i.epoch.NextMove()\n\ti.path, ", "i.path, "},
 	}},
 	{"epochs: a resume does not raise it, and an equal one is taken", []edit{
-		{"initiator.go", "i.Park()\n\ti.epoch = i.epoch.NextMove()", "i.Park()"},
+		{"initiator.go", "i.epoch = i.epoch.NextMove()\n\ti.path, ", "i.path, "},
 		{"responder.go", "if f.Epoch <= max(r.epoch, r.nextEpoch) {", "if f.Epoch < max(r.epoch, r.nextEpoch) {"},
 	}},
 	{"a higher epoch always wins: not over a pause", []edit{
@@ -40,7 +40,7 @@ var lossMutants = []mutant{
 		{"inbox.go", "in.closed > in.received {", "false {"},
 	}},
 	{"a resume discards the buffer: the app says that it was received", []edit{
-		{"responder.go", "Received: r.Inbox.received", "Received: max(r.Inbox.received, r.Inbox.buffered)"},
+		{"responder.go", "Received: r.Inbox.received})", "Received: max(r.Inbox.received, r.Inbox.buffered)})"},
 	}},
 	{"a resume discards the buffer: it is delivered instead", []edit{
 		{"responder.go", "r.Inbox.discard()", "r.Inbox.ready.push(r.Inbox.buffer...); " +
@@ -50,10 +50,10 @@ var lossMutants = []mutant{
 		{"end.go", "e.Outbox.Resume()\n", ""},
 	}},
 	{"a resume ends the app's pause: not its state", []edit{
-		{"responder.go", "r.epoch, r.path = f.Epoch, path\n\tr.state, r.target, r.nextEpoch = Running, 0, 0", "r.epoch, r.path = f.Epoch, path"},
+		{"responder.go", "r.epoch, r.path = epoch, path\n\tr.state, r.target, r.nextEpoch = Running, 0, 0", "r.epoch, r.path = epoch, path"},
 	}},
 	{"a resume fences other paths: not the app's", []edit{
-		{"responder.go", "r.epoch, r.path = f.Epoch, path\n", "r.epoch = f.Epoch\n"},
+		{"responder.go", "r.epoch, r.path = epoch, path\n", "r.epoch = epoch\n"},
 	}},
 	{"a resume fences other paths: not the relay's", []edit{
 		{"initiator.go", "i.path, i.inEpoch, i.inPath = target, i.epoch, target", "i.path = target"},
@@ -68,16 +68,16 @@ var lossMutants = []mutant{
 		{"initiator.go", "i.replay(f.Received)", "i.replay(0)"},
 	}},
 	{"the app replays: it goes on where it was", []edit{
-		{"responder.go", "r.replay(f.Received)", "r.replay(r.Outbox.sent)"},
+		{"responder.go", "err := r.replay(f.Received)", "err := r.replay(r.Outbox.sent)"},
 	}},
 	{"a replay starts at what was received: at what was acknowledged", []edit{
 		{"outbox.go", "o.sent = received", "o.sent = o.acked"},
 	}},
 	{"a replay starts at what was received: the relay says what was consumed", []edit{
-		{"initiator.go", "Received: i.Inbox.received", "Received: i.Inbox.consumed"},
+		{"initiator.go", "Received: i.Inbox.received})", "Received: i.Inbox.consumed})"},
 	}},
 	{"a replay starts at what was received: the app says what was consumed", []edit{
-		{"responder.go", "Received: r.Inbox.received", "Received: r.Inbox.consumed"},
+		{"responder.go", "Received: r.Inbox.received})", "Received: r.Inbox.consumed})"},
 	}},
 	{"a replay frees nothing", []edit{
 		{"outbox.go", "o.sent = received", "o.sent = received; for o.acked < received { o.bytes -= o.retained.pop().Cost(); o.acked++ }"},
@@ -101,7 +101,7 @@ var lossMutants = []mutant{
 		{"responder.go", "case Resume, Open:", "case Open: return StaleEpoch, nil\n\tcase Resume:"},
 	}},
 	{"the relay pauses until it knows what to replay", []edit{
-		{"initiator.go", "i.Outbox.Pause()", ""},
+		{"initiator.go", "i.control = nil\n\ti.Outbox.Pause()", "i.control = nil"},
 	}},
 	{"a resume takes the place of handshake frames: not at the relay", []edit{
 		{"initiator.go", "i.control = nil", ""},
@@ -125,7 +125,7 @@ var lossMutants = []mutant{
 		{"initiator.go", "if err := i.replay(f.Received); err != nil {\n\t\t\treturn 0, err\n\t\t}", "i.replay(f.Received); i.Inbox.confirm = false"},
 	}},
 	{"a late MigrateWithAck is no breach", []edit{
-		{"initiator.go", "case i.state == Parked:\n\t\treturn WrongPath, nil", ""},
+		{"initiator.go", "case i.state == Parked || i.state == Dismissed:\n\t\treturn WrongPath, nil\n\tcase i.state == Migrating", "case i.state == Migrating"},
 	}},
 	{"MigrateWithAck ends a resume", []edit{
 		{"initiator.go", "i.settle()\n\t\treturn Taken, nil\n\t}\n\treturn 0", "return Taken, nil\n\t}\n\treturn 0"},
