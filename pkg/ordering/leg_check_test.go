@@ -52,6 +52,10 @@ func (w *legWorld) checkClient(c *Client) error {
 	if c.Outbox.acked > w.app.Inbox.reported {
 		return fmt.Errorf("freed through message %d, but the app said only %d", c.Outbox.acked, w.app.Inbox.reported)
 	}
+	if c.Outbox.top < w.app.Inbox.received || w.app.Outbox.top < c.Inbox.received {
+		return fmt.Errorf("sent %d and received %d, of the app's it is %d and %d",
+			c.Outbox.top, c.Inbox.received, w.app.Outbox.top, w.app.Inbox.received)
+	}
 	if w.app.Outbox.acked > c.Inbox.consumed {
 		return fmt.Errorf("consumed through message %d, but the app has freed %d", c.Inbox.consumed, w.app.Outbox.acked)
 	}
@@ -65,6 +69,9 @@ func (w *legWorld) checkEndOf(e *Initiator) error {
 	}
 	if e.Outbox.acked > w.app.Inbox.reported {
 		return fmt.Errorf("freed through message %d, but the app said only %d", e.Outbox.acked, w.app.Inbox.reported)
+	}
+	if o := &e.Outbox; e.confirmed && o.bytes != cost(w.plan.up[o.acked:o.pushed]) {
+		return fmt.Errorf("counts %d bytes for the messages after %d through %d", o.bytes, o.acked, o.pushed)
 	}
 	if c := w.clients[0].end; w.theft == 0 && e.Inbox.consumed > c.Inbox.consumed {
 		return fmt.Errorf("says that %d were consumed, but the client did only %d", e.Inbox.consumed, c.Inbox.consumed)

@@ -32,7 +32,7 @@ func (w *legWorld) fingerprint(buf []byte) (fingerprint, []byte) {
 		b = encodeFrames(encodeFrames(b, p.toApp), p.toRelay)
 	}
 	for _, l := range w.links {
-		b = append(b, l.relay, l.client, bits(l.cut, l.clientGone, l.relayGone, l.final))
+		b = append(b, l.relay, l.client, byte(l.had), bits(l.cut, l.clientGone, l.relayGone, l.final))
 		b = encodeFrames(encodeFrames(b, l.up), l.down)
 	}
 	sum := sha256.Sum256(b)

@@ -24,8 +24,9 @@ func (w *legWorld) hail(n, relay int) bool {
 	}
 	w.lastLink++
 	id := w.lastLink
-	w.links = append(w.links[:len(w.links):len(w.links)], link{id: id, relay: uint8(relay), client: uint8(n)})
 	c := w.ownClient(n)
+	l := link{id: id, relay: uint8(relay), client: uint8(n), had: c.Inbox.received}
+	w.links = append(w.links[:len(w.links):len(w.links)], l)
 	c.Join(id)
 	f, _ := c.Next(id)
 	f.Generation = w.clients[n].token

@@ -13,7 +13,8 @@ func (w *legWorld) hello(l link, f Frame, by wire) error {
 	if w.plan.amnesia {
 		r.known = max(generationOf(r.ends[current].end), generationOf(r.ends[challenger].end))
 	}
-	end := NewAdopter(relayPath(by), w.plan.window, f.Generation, r.known, f.Received, f.Consumed)
+	const window = 1 // which is not the connection's
+	end := NewAdopter(relayPath(by), window, f.Generation, r.known, f.Received, f.Consumed)
 	r.ends[challenger] = legEnd{end: end, link: l.id}
 	r.known = max(r.known, end.Epoch().Generation())
 	return nil

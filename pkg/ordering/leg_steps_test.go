@@ -198,6 +198,8 @@ func (w *legWorld) deliverDown(slot int) (bool, error) {
 		w.clients[n].token = f.Generation
 	case f.Kind == Data && verdict == Taken && f.Epoch.Generation() < token:
 		return false, fmt.Errorf("client %d takes message %d of generation %v, but was welcomed with %d", n, f.Seq, f.Epoch, token)
+	case f.Kind == Data && verdict == Duplicate && f.Seq <= l.had && !f.Message.ends():
+		return false, fmt.Errorf("client %d gets message %d again", n, f.Seq)
 	case f.Kind == Data && verdict == Taken && f.Seq != received+1:
 		return false, fmt.Errorf("client %d takes message %d after %d", n, f.Seq, received)
 	}

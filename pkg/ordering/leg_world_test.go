@@ -102,7 +102,9 @@ type legPath struct {
 type link struct {
 	id            Path
 	relay, client uint8
-	up, down      []Frame
+	// had is what the client had received when it came by the link.
+	had      uint64
+	up, down []Frame
 	// cut: nothing more gets in. clientGone, relayGone: that end has let go of it; of what the relay sent before, the client gets
 	// all, and the relay any prefix of what the client sent. final: the relay says that the client cannot have the connection.
 	cut, clientGone, relayGone, final bool
