@@ -34,3 +34,25 @@ func fuzzMessages(choice byte) []Message {
 	}
 	return append(ms, smalls(0, 0, ends)...)
 }
+
+// FuzzLegSchedule lets the input choose every step of a long run of the whole chain. The first bytes choose the window, whether
+// owners and writers are slow, and how the directions end.
+func FuzzLegSchedule(f *testing.F) {
+	f.Add([]byte{})
+	f.Add([]byte("a client that moves back and forth between two relays while its links and their paths break"))
+	f.Fuzz(func(t *testing.T, input []byte) {
+		var choice [3]byte
+		n := copy(choice[:], input)
+		input = input[n:min(len(input), 1000)]
+		window := []int{tightWindow, 6 * tightWindow, wideWindow}[choice[0]%3]
+		s := newLegSchedule(fuzzMessages(choice[1]), fuzzMessages(choice[2]), window, choice[0] >= 128, choice[0]%128 >= 64)
+		for _, b := range input {
+			if _, err := s.try(s.steps[int(b)%len(s.steps)]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := s.finish(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
