@@ -29,6 +29,7 @@ var reducedLegPlans = []legPlan{
 	{name: "move", up: ups(1), down: downs(1), joins: 1, moves: 1, paths: 3, window: wideWindow, floor: 35_000},
 	{name: "abandon", down: downs(1), joins: 1, abandons: 1, paths: 2, window: wideWindow, floor: 42_000},
 	{name: "timeout", up: ups(1), down: downs(1), joins: 1, timeouts: 1, paths: 2, window: wideWindow, floor: 58_000},
+	{name: "late receipt", up: ups(1), joins: 1, timeouts: 1, paths: 2, window: wideWindow, lazy: true, floor: 4_200},
 	{name: "thief", joins: 2, thefts: 1, paths: 2, window: wideWindow, floor: 6_800},
 }
 

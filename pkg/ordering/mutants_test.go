@@ -28,17 +28,51 @@ type mutant struct {
 // TestMutants proves that the explorer can fail: it finds a counterexample in each mutant. Its log is a table of the
 // rules and of the step at which the breach of each was caught.
 func TestMutants(t *testing.T) {
+	runMutants(t, "^TestMutant$", slices.Concat(moveMutants, lossMutants), equalMutants)
+}
+
+// TestLegMutants does so for the explorer of the whole chain.
+func TestLegMutants(t *testing.T) {
+	runMutants(t, "^TestLegMutant$", slices.Concat(legMutants, clientMutants), guardMutants)
+}
+
+// TestGuardMutants proves that the unit tests find what no run of the explorer can.
+func TestGuardMutants(t *testing.T) {
+	skipMutants(t)
+	for _, m := range guardMutants {
+		t.Run(m.rule, func(t *testing.T) {
+			t.Parallel()
+			out, err := m.run(t, "^Test(Adopt|Client|Inbox|Initiator|Outbox|Responder)")
+			failed := failure.FindSubmatch(out)
+			if err == nil || failed == nil {
+				t.Fatalf("no test fails: %v: %s", err, out)
+			}
+			t.Logf("caught by %s", failed[1])
+		})
+	}
+}
+
+var failure = regexp.MustCompile(`--- FAIL: (\S+)`)
+
+func skipMutants(t *testing.T) {
+	t.Helper()
 	if testing.Short() || raceEnabled || os.Getenv(mutantVariable) != "" {
 		t.Skip("builds the package once for each mutant")
 	}
-	mutants := slices.Concat(moveMutants, lossMutants, equalMutants)
+}
+
+// runMutants has the test, which explores, fail in each of the broken mutants, and in none of those that are equal.
+func runMutants(t *testing.T, test string, broken, equals []mutant) {
+	t.Helper()
+	skipMutants(t)
+	mutants := slices.Concat(broken, equals)
 	caught := make([]string, len(mutants))
 	t.Run("group", func(t *testing.T) {
 		for n, m := range mutants {
-			equal := n >= len(mutants)-len(equalMutants)
+			equal := n >= len(broken)
 			t.Run(m.rule, func(t *testing.T) {
 				t.Parallel()
-				out, err := m.run(t)
+				out, err := m.run(t, test)
 				if caught[n] = describeCatch(out); (caught[n] == "") != equal || (err == nil) != equal {
 					t.Errorf("caught: %q, want nothing: %v\n%v: %s", caught[n], equal, err, out)
 				}
@@ -50,10 +84,10 @@ func TestMutants(t *testing.T) {
 	}
 }
 
-// run has the explorer run over the mutant.
-func (m mutant) run(t *testing.T) ([]byte, error) {
+// run runs the test of the mutant.
+func (m mutant) run(t *testing.T, test string) ([]byte, error) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "go", "test", "-vet=off", "-count=1", "-run=^TestMutant$",
+	cmd := exec.CommandContext(t.Context(), "go", "test", "-vet=off", "-count=1", "-run="+test,
 		"-ldflags=-s -w", "-overlay="+m.overlay(t), ".")
 	cmd.Env = append(os.Environ(), mutantVariable+"=1")
 	return cmd.CombinedOutput()
@@ -77,6 +111,18 @@ func TestMutant(t *testing.T) {
 	}
 	for _, p := range reducedPlans {
 		if _, err := explore(&p); err != nil {
+			t.Fatalf("plan %q: %v", p.name, err)
+		}
+	}
+}
+
+// TestLegMutant is what a mutant of the client's leg runs.
+func TestLegMutant(t *testing.T) {
+	if os.Getenv(mutantVariable) == "" {
+		t.Skip("for TestLegMutants to run")
+	}
+	for _, p := range reducedLegPlans {
+		if _, err := exploreLeg(&p); err != nil {
 			t.Fatalf("plan %q: %v", p.name, err)
 		}
 	}
