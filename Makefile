@@ -51,7 +51,7 @@ generate: $(TOOLS)/.stamp ## Write gen/ anew from proto/
 
 .PHONY: explore
 explore: ## Explore deeper plans of the migration protocol than the tests do (6 minutes, 4 GB)
-	HOLDFAST_EXPLORE=deep go test -run '^TestExplorer$$' -count=1 -timeout 0 -parallel 1 -v ./pkg/ordering
+	HOLDFAST_EXPLORE=deep go test -run '^Test(Leg)?Explorer$$' -count=1 -timeout 0 -parallel 1 -v ./pkg/ordering
 
 .PHONY: bench
 bench: setup build ## Measure beside a bare server, nginx, haproxy and a raw TCP relay (BENCH=... for its flags)
