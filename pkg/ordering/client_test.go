@@ -65,6 +65,14 @@ func welcomed(t *testing.T) *Client {
 	return c
 }
 
+// ahead was brought one more message by link 1 before.
+func ahead(t *testing.T) *Client {
+	c := joining(t)
+	mustTake(t, c, link1, clientData(4))
+	mustTake(t, c, link2, Frame{Kind: Welcome, Received: 3, Consumed: 1})
+	return c
+}
+
 func clientData(seq uint64) Frame { return data(0, seq) }
 
 func consume(c *Client, n int) {
@@ -116,6 +124,7 @@ var clientCases = []struct {
 
 	{"welcomed: a message", welcomed, link2, clientData(4), Taken, 0},
 	{"welcomed: a gap", welcomed, link2, clientData(5), 0, RuleGap},
+	{"ahead: a gap that the old link has filled", ahead, link2, clientData(5), 0, RuleGap},
 	{"welcomed: a message by the old link", welcomed, link1, clientData(4), WrongPath, 0},
 	{"welcomed: the Welcome again", welcomed, link2, Frame{Kind: Welcome, Received: 2}, WrongPath, 0},
 	{"welcomed: a receipt for what is to be sent again", welcomed, link2, receipt(0, 3), 0, RuleReceipt},
