@@ -157,3 +157,27 @@ func TestAdopterIsDismissed(t *testing.T) {
 		t.Errorf("a new end: refused with %v, welcomed: %v", i.Refusal(), i.Welcomed())
 	}
 }
+
+// What the answer to an Adopt says is bounded: this end retains and takes as much as it names.
+func TestAdopterRefusesAnswersThatCannotBe(t *testing.T) {
+	for name, c := range map[string]struct {
+		f    Frame
+		rule Rule
+	}{
+		"more consumed than received": {Frame{Received: 1, Consumed: 2}, RuleReceipt},
+		"the last number":             {Frame{Received: 1<<64 - 1}, RuleRewind},
+		"a window of 4 GiB":           {Frame{Window: 1<<32 - 1}, RuleWindow},
+		"4 GiB outstanding":           {Frame{Received: 9, Outstanding: 1<<32 - 1}, RuleWindow},
+		"outrun by the last one":      {Frame{Kind: Refuse, Refusal: Outrun, Generation: 1<<32 - 1}, RuleEpoch},
+	} {
+		t.Run(name, func(t *testing.T) {
+			i := adopting(t)
+			if c.f.Epoch = second; c.f.Kind == 0 {
+				c.f.Kind = MigrateWithAck
+			}
+			before := i.clone()
+			_, err := i.Receive(pathA, c.f)
+			wantBreach(t, err, c.rule, before, i.clone())
+		})
+	}
+}

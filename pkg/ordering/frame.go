@@ -57,6 +57,14 @@ type Message struct {
 	Kind   MessageKind
 }
 
+// Bounds of what one end believes the other of a connection that it takes over, where it knows nothing itself: the largest number of a
+// message, the largest window, and what can be outstanding in one, as a lone message may pass it; both in bytes.
+const (
+	MaxSeq         = 1 << 62
+	MaxWindow      = 16 << 20
+	MaxOutstanding = 2 * MaxWindow
+)
+
 // MessageOverhead is what a message counts against a window beside its payload, in bytes. It bounds the
 // number of empty messages.
 const MessageOverhead = 64

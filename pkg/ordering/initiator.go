@@ -1,5 +1,7 @@
 package ordering
 
+import "math"
+
 // InitiatorState is where the relay's end of a logical connection stands.
 type InitiatorState uint8
 
@@ -248,8 +250,8 @@ func (i *Initiator) receiveMigrateWithAck(path Path, f Frame) (Verdict, error) {
 		i.settle()
 		return Taken, nil
 	case i.state == Adopting && path == i.path:
-		if f.Consumed > f.Received {
-			return 0, breach(RuleReceipt, "receipt through %d, but only %d were received", f.Consumed, f.Received)
+		if err := checkAnswer(f); err != nil {
+			return 0, err
 		}
 		if f.Window > 0 {
 			i.Outbox.window, i.Inbox.window = int(f.Window), int(f.Window)
@@ -262,6 +264,21 @@ func (i *Initiator) receiveMigrateWithAck(path Path, f Frame) (Verdict, error) {
 	return 0, breach(RuleOrder, "MigrateWithAck in state %v, or by the wrong path", i.state)
 }
 
+// checkAnswer fails when the answer to an Adopt says what cannot be: this end believes it what it knows of nobody else.
+func checkAnswer(f Frame) error {
+	switch {
+	case f.Consumed > f.Received:
+		return breach(RuleReceipt, "receipt through %d, but only %d were received", f.Consumed, f.Received)
+	case f.Received > MaxSeq:
+		return breach(RuleRewind, "message %d was received; no number is above %d", f.Received, uint64(MaxSeq))
+	case f.Window > MaxWindow:
+		return breach(RuleWindow, "a window of %d bytes; the largest has %d", f.Window, MaxWindow)
+	case f.Outstanding > MaxOutstanding:
+		return breach(RuleWindow, "%d bytes are outstanding; at most %d can be", f.Outstanding, MaxOutstanding)
+	}
+	return nil
+}
+
 // receiveRefuse takes the word that the connection is not to be had: with this generation, not at all, or no more.
 func (i *Initiator) receiveRefuse(path Path, f Frame) (Verdict, error) {
 	switch {
@@ -272,6 +289,8 @@ func (i *Initiator) receiveRefuse(path Path, f Frame) (Verdict, error) {
 		return WrongPath, nil
 	case i.state != Adopting || path != i.path:
 		return 0, breach(RuleOrder, "Refuse (%v) in state %v, or by the wrong path", f.Refusal, i.state)
+	case f.Refusal == Outrun && f.Generation == math.MaxUint32:
+		return 0, breach(RuleEpoch, "Refuse of the last generation there is")
 	case f.Refusal == Outrun && f.Generation >= i.epoch.Generation():
 		i.adopt(path, f.Generation+1)
 		return Taken, nil

@@ -144,6 +144,9 @@ func (o *Outbox) Acked() uint64 { return o.acked }
 // Bytes returns the cost of what is retained, in bytes.
 func (o *Outbox) Bytes() int { return o.bytes }
 
+// Retained returns the cost of what is retained here, in bytes: it is less than Bytes while somebody else retains a part.
+func (o *Outbox) Retained() int { return o.bytes - o.baseBytes }
+
 // Window returns the window, in bytes.
 func (o *Outbox) Window() int { return o.window }
 

@@ -20,6 +20,9 @@ func TestOutboxTakenOverAcknowledgesTogether(t *testing.T) {
 		if err := o.Acknowledge(c.consumed); err != nil || o.Acked() != c.acked || o.Bytes() != c.bytes {
 			t.Errorf("receipt through %d: acked %d, %d bytes, %v; want %d, %d", c.consumed, o.Acked(), o.Bytes(), err, c.acked, c.bytes)
 		}
+		if n := o.Retained(); n != 0 { // somebody else does
+			t.Errorf("%d bytes are retained here", n)
+		}
 	}
 }
 

@@ -129,8 +129,8 @@ type Holding struct {
 	// Taken is how many messages the client's transport has taken; Blocked says that it has been given more.
 	Taken   uint64
 	Blocked bool
-	// Retained is what was sent to the app server and not acknowledged, Waiting what came from it and was not, in bytes of the
-	// window.
+	// Retained is what was sent to the app server and not acknowledged, and is not retained elsewhere, Waiting what came from it and was
+	// not, in bytes of the window.
 	Retained, Waiting int
 }
 
@@ -138,7 +138,7 @@ type Holding struct {
 func (c *Connection) Holding() Holding {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return Holding{Taken: c.sent.Load(), Blocked: c.giving, Retained: c.end.Outbox.Bytes(), Waiting: c.end.Inbox.Bytes()}
+	return Holding{Taken: c.sent.Load(), Blocked: c.giving, Retained: c.end.Outbox.Retained(), Waiting: c.end.Inbox.Bytes()}
 }
 
 // Messages returns how many messages went either way.

@@ -1,0 +1,75 @@
+package relay
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
+	"github.com/holdfast/holdfast/services/relay/internal/config"
+)
+
+// silent has the relays wait for an app server that the test plays, and that sends no heartbeats.
+func silent(c *config.Config) { c.HeartbeatInterval = time.Minute }
+
+// taker is an app server that the test plays, with the connection of one resumable client, which has sent nothing.
+func (p *pair) taker() (*peer, *caller) {
+	p.t.Helper()
+	at := p.relays[0].peer(p.t, goodHandshake())
+	synctest.Wait()
+	confirmed := make(chan struct{})
+	go func() {
+		defer close(confirmed)
+		open := at.open()
+		at.frames(&holdfastv1.Frame{ConnectionId: open.GetConnectionId(), Epoch: open.GetEpoch(), Body: &holdfastv1.Frame_Receipt{
+			Receipt: &holdfastv1.ReceiptMessage{},
+		}})
+	}()
+	c, err := p.call(0, "a", &holdfastv1.Hello{Application: "other", Resumable: true})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	<-confirmed
+	return at, c
+}
+
+// adoption waits for one.
+func (p *peer) adoption() *holdfastv1.Frame {
+	p.t.Helper()
+	return p.await(func(f *holdfastv1.Frame) bool {
+		return f.GetMigrate().GetMode() == holdfastv1.MigrateMode_MIGRATE_MODE_CLIENT
+	})
+}
+
+// An app server that answers an adoption with what cannot be loses the connection, and the relay holds nothing for it.
+func TestNonsenseForAnAdoption(t *testing.T) {
+	for name, m := range map[string]*holdfastv1.MigrateConnectionWithAckMessage{
+		"consumed more than it received":     {ReceivedSeq: 1, ConsumedSeq: 2},
+		"a window of 4 GiB":                  {WindowBytes: 1<<32 - 1},
+		"4 GiB outstanding":                  {ReceivedSeq: 9, ConsumedSeq: 1, OutstandingBytes: 1<<32 - 1, WindowBytes: 256 << 10},
+		"4 GiB outstanding, and the window":  {ReceivedSeq: 9, ConsumedSeq: 1, OutstandingBytes: 1<<32 - 1, WindowBytes: 1<<32 - 1},
+		"more received than can be numbered": {ReceivedSeq: 1<<64 - 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			onPair(t, nil, nil, func(t *testing.T, p *pair) {
+				at, c := p.taker()
+				answered := make(chan string, 1)
+				go func() {
+					f := at.adoption()
+					m := proto.CloneOf(m)
+					at.frames(&holdfastv1.Frame{ConnectionId: f.GetConnectionId(), Epoch: f.GetEpoch(), Body: &holdfastv1.Frame_MigrateWithAck{
+						MigrateWithAck: m,
+					}})
+					answered <- at.outcome()
+				}()
+				_, err := p.resume(0, "b", c.token, 0, 0)
+				wantReason(t, err, "PROTOCOL_ERROR")
+				if got := <-answered; got != "close PROTOCOL_ERROR" {
+					t.Errorf("the app server was answered with %s", got)
+				}
+			})
+		})
+	}
+}
