@@ -221,3 +221,23 @@ func TestResponderAfterAnAdopt(t *testing.T) {
 	_, err := r.Receive(pathA, answer(epoch1, 0))
 	wantBreach(t, err, RuleOrder, before, r.clone())
 }
+
+// An end that has lost the connection, and was not told or did not hear it, closes it for a client that does not come back to it: it is
+// told then, or it would wait for a receipt for ever.
+func TestResponderTellsWhoClosesTooLate(t *testing.T) {
+	r := running(t)
+	mustTake(t, r, pathB, adopt(second, 1, 0, 0))
+	r.replies = nil
+	f := data(epoch1, 1)
+	f.Message.Kind = Close
+	if v, err := r.Receive(pathA, f); v != StaleEpoch || err != nil {
+		t.Fatalf("%v, %v; want StaleEpoch", v, err)
+	}
+	path, reply, ok := r.Reply()
+	if !ok || path != pathA || reply.Kind != Refuse || reply.Refusal != TakenOver || reply.Epoch != epoch1 || reply.Generation != 2 {
+		t.Errorf("%v via %v, %v", reply, path, ok)
+	}
+	if r.Inbox.Closed() || r.Epoch() != second {
+		t.Errorf("closed is %v, in epoch %v", r.Inbox.Closed(), r.Epoch())
+	}
+}

@@ -83,6 +83,9 @@ func (r *Responder) receiveOutdated(path Path, f Frame) (Verdict, error) {
 	switch f.Kind {
 	case Data, Receipt, Ack:
 		r.receiveWelcomed(f)
+		if f.Message.Kind == Close { // it waits for a receipt that never comes, and may not have been told, or heard, why
+			r.reply(path, f.Epoch, r.epoch.Generation(), TakenOver)
+		}
 	case Migrate, Resume, Open:
 		r.reply(path, f.Epoch, r.epoch.Generation(), TakenOver)
 	default:
