@@ -111,9 +111,8 @@ type Connection struct {
 	confirmed bool
 	// toldClient is the last receipt of the app server's that a resumable client was given.
 	toldClient uint64
-	// closing is the application's Close once a resumable client was given it; closedByClient: the client has sent its own.
-	closing        Closure
-	closedByClient bool
+	// closing is the application's Close once a resumable client was given it.
+	closing Closure
 	// owing: a lane was told that a receipt is owed since the last one was sent.
 	owing    bool
 	closure  Closure
@@ -215,12 +214,8 @@ func (c *Connection) pushLocked(seq uint64, m ordering.Message) (fresh bool, err
 		_, err = c.end.Outbox.Push(m)
 		return err == nil, err
 	}
-	fresh, err = c.end.Outbox.PushNumbered(seq, m)
-	if fresh && m.Kind == ordering.Close { // nothing is for the client any more but the receipt
-		c.closedByClient, c.discard = true, true
-		c.consumeAllLocked()
-	}
-	return fresh, err
+	// After a Close, what is for the client still is: it may come anew before the application has taken that.
+	return c.end.Outbox.PushNumbered(seq, m)
 }
 
 // ClientGone says that the client is not there any more: what it sent still arrives, followed by the reason.

@@ -38,7 +38,7 @@ func (c *Connection) effectsLocked() effects {
 		c.ended = true
 	}
 	if c.ended {
-		if c.closedByClient { // and the application has taken that
+		if c.Resumable && c.end.Outbox.Ended() { // by the client, here or where it was before, and the application has taken that
 			c.setClosureLocked(Closure{holdfastv1.CloseReason_CLOSE_REASON_CLIENT_GONE, "the client closed the connection"})
 		}
 		c.endLocked(&fx)

@@ -1,6 +1,8 @@
 package relay
 
 import (
+	"context"
+	"io"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -8,8 +10,43 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
+	"github.com/holdfast/holdfast/pkg/appserver"
 	"github.com/holdfast/holdfast/services/relay/internal/config"
 )
+
+// A client that has sent its close, and lost its stream before the application took that, may come back for the receipt at the point at
+// which it was.
+func TestResumeAfterTheClientsClose(t *testing.T) {
+	onPair(t, nil, nil, func(t *testing.T, p *pair) {
+		release := make(chan struct{})
+		p.appServer(appserver.HandlerFunc(func(ctx context.Context, c *appserver.Connection) error {
+			for range 3 {
+				if err := c.Send(ctx, appserver.Message{Payload: []byte("x"), Text: true}); err != nil {
+					return err
+				}
+			}
+			<-release
+			_, err := c.Receive(ctx)
+			return err
+		}))
+		c := p.connect(0, "a")
+		wantHeard(t, c.hear(3), 1, "x", "x", "x")
+		c.send(&holdfastv1.ConnectRequest{FirstSeq: 1, Messages: []*holdfastv1.ClientMessage{
+			item("last"), {Content: &holdfastv1.ClientMessage_Close{Close: &holdfastv1.ClientClose{}}},
+		}})
+		time.Sleep(time.Second)
+		c.leave()
+		synctest.Wait()
+		next := p.mustResume(1, "b", c.token, 2, 1)
+		if w := next.welcome; w.GetReceivedSeq() != 2 {
+			t.Errorf("%v", w)
+		}
+		close(release)
+		if err := next.end(); err != io.EOF {
+			t.Errorf("the stream ended with %v", err)
+		}
+	})
+}
 
 // silent has the relays wait for an app server that the test plays, and that sends no heartbeats.
 func silent(c *config.Config) { c.HeartbeatInterval = time.Minute }
