@@ -134,10 +134,6 @@ func (c *Connection) Sent(messages int) {
 // *ordering.ProtocolError and changes nothing.
 func (c *Connection) Acknowledge(seq uint64) error {
 	c.mu.Lock()
-	if c.ended {
-		c.mu.Unlock()
-		return nil
-	}
 	now, err := c.end.Inbox.ConsumeThrough(seq)
 	if err != nil {
 		c.mu.Unlock()
@@ -146,7 +142,10 @@ func (c *Connection) Acknowledge(seq uint64) error {
 	if c.closing.Reason != 0 && c.end.Inbox.Consumed() == c.end.Inbox.Taken() { // the Close was the last
 		c.setClosureLocked(c.closing)
 	}
-	owed := c.oweLocked(now)
+	owed := debt{}
+	if !c.ended { // else it was only the client that had yet to take the end
+		owed = c.oweLocked(now)
+	}
 	c.mu.Unlock()
 	owed.pay()
 	return nil

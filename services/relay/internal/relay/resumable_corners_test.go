@@ -11,6 +11,7 @@ import (
 
 	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
 	"github.com/holdfast/holdfast/pkg/appserver"
+	"github.com/holdfast/holdfast/pkg/wire"
 	"github.com/holdfast/holdfast/services/relay/internal/config"
 )
 
@@ -78,6 +79,39 @@ func (p *peer) adoption() *holdfastv1.Frame {
 	return p.await(func(f *holdfastv1.Frame) bool {
 		return f.GetMigrate().GetMode() == holdfastv1.MigrateMode_MIGRATE_MODE_CLIENT
 	})
+}
+
+// A client that has yet to take the application's close when its app server is lost for good takes it, and is done.
+func TestCloseIsTakenAfterTheServerIsLost(t *testing.T) {
+	onPair(t, silent, nil, func(t *testing.T, p *pair) {
+		at, c := p.taker()
+		at.frames(
+			data(mustID(t, c), 1<<32|1, 1, "last"),
+			&holdfastv1.Frame{ConnectionId: mustID(t, c), Epoch: 1<<32 | 1, Body: &holdfastv1.Frame_Close{
+				Close: &holdfastv1.CloseConnectionMessage{Seq: 2, Reason: holdfastv1.CloseReason_CLOSE_REASON_APPLICATION_CLOSED},
+			}},
+		)
+		if h := c.hear(2); h.closing == nil {
+			t.Fatalf("%+v", h)
+		}
+		if err := at.stream.CloseSend(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute) // the park time is over
+		c.acknowledge(2)
+		if err := c.end(); err != io.EOF {
+			t.Errorf("the stream ended with %v", err)
+		}
+	})
+}
+
+func mustID(t *testing.T, c *caller) uint64 {
+	t.Helper()
+	id, err := wire.ParseID(c.welcome.GetConnectionId())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
 }
 
 // An app server that answers an adoption with what cannot be loses the connection, and the relay holds nothing for it.
