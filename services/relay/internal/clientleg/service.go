@@ -297,6 +297,8 @@ func (s *Service) check(m *request, first, resumable bool) error {
 	case m.hello != nil && (!first || has || len(m.items) > 0 || numbers):
 		return unexpected("a hello is legal only as the first message, and alone")
 	case m.hello == nil && resumable:
+	case has && len(m.items) > 0:
+		return unexpected("text or binary beside messages; send either")
 		if err := s.checkNumbered(m); err != nil {
 			return err
 		}
@@ -304,8 +306,6 @@ func (s *Service) check(m *request, first, resumable bool) error {
 		return unexpected("first_seq, consumed_seq or welcomed from a client whose hello did not say resumable")
 	case m.hello == nil && slices.ContainsFunc(m.items, endsDirection):
 		return unexpected("half_close or close from a client whose hello did not say resumable; end the stream")
-	case has && len(m.items) > 0:
-		return unexpected("text or binary beside messages; send either")
 	}
 	switch {
 	case has:
