@@ -316,11 +316,7 @@ func (s *Service) Farewell(ctx context.Context, window time.Duration) {
 		case <-ctx.Done():
 		}
 	}
-	for c := range s.registry.Connections() {
-		if c.Resumable {
-			c.LetGo(logical.Closure{Reason: holdfastv1.CloseReason_CLOSE_REASON_RELAY_SHUTDOWN, Detail: detail})
-		}
-	}
+	s.registry.LetGo(logical.Closure{Reason: holdfastv1.CloseReason_CLOSE_REASON_RELAY_SHUTDOWN, Detail: detail})
 }
 
 // farewellTick is how often the relay looks whether the clients have moved.

@@ -96,3 +96,13 @@ func (r *Registry) adopted(c *logical.Connection, s *serverconn.Conn) {
 		})
 	}
 }
+// LetGo lets go of the connections of all resumable clients, for other relays to take. Their app servers are told nothing, from now on.
+func (r *Registry) LetGo(why logical.Closure) {
+	r.lettingGo.Store(true)
+	for c := range r.connections.all() {
+		if c.Resumable {
+			c.LetGo(why)
+		}
+	}
+}
+

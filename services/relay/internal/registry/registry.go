@@ -46,6 +46,8 @@ type Registry struct {
 
 	lastPath    atomic.Uint64
 	connections table
+	// lettingGo: connections are let go of for other relays to take, so that of one that is not known here nothing may be said.
+	lettingGo atomic.Bool
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -254,7 +256,8 @@ func (r *Registry) Connection(id uint64) *logical.Connection { return r.connecti
 
 // Addressee returns whom a frame of the epoch is for, or nil, and whether anything of the id is known: what is for nobody then is late.
 func (r *Registry) Addressee(id uint64, epoch ordering.Epoch) (c *logical.Connection, known bool) {
-	return r.connections.addressee(id, epoch)
+	c, known = r.connections.addressee(id, epoch)
+	return c, known || r.lettingGo.Load()
 }
 
 // Connections yields all logical connections, in no order.

@@ -15,6 +15,41 @@ import (
 	"github.com/holdfast/holdfast/services/relay/internal/config"
 )
 
+// An application that goes on sending while a relay shuts down keeps the clients that have yet to move.
+func TestShutdownWhileTheApplicationSends(t *testing.T) {
+	ticks := appserver.HandlerFunc(func(ctx context.Context, c *appserver.Connection) error {
+		for {
+			if err := c.Send(ctx, appserver.Message{Payload: []byte("tick"), Text: true}); err != nil {
+				return err
+			}
+			select {
+			case <-time.After(time.Millisecond):
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+	})
+	onPair(t, nil, ticks, func(t *testing.T, p *pair) {
+		c := p.connect(0, "a")
+		got := uint64(len(c.hear(10).texts))
+		c.acknowledge(got)
+		relay, over := p.relays[0].relay, make(chan struct{})
+		ctx, cancel := context.WithCancel(p.ctx)
+		cancel()
+		go func() { // as in a shutdown; the server connections live on for a while
+			relay.registry.Stop()
+			relay.clients.Farewell(ctx, 0)
+			close(over)
+		}()
+		<-over
+		time.Sleep(100 * time.Millisecond)
+		next := p.mustResume(1, "b", c.token, got, got)
+		if h := next.hear(1); h.err != nil || h.first != got+1 {
+			t.Errorf("from %d on, %v; want from %d", h.first, h.err, got+1)
+		}
+	})
+}
+
 // A client that has sent its close, and lost its stream before the application took that, may come back for the receipt at the point at
 // which it was.
 func TestResumeAfterTheClientsClose(t *testing.T) {
