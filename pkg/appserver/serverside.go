@@ -49,7 +49,16 @@ func (c *Connection) receive(sc *serverConn, in *wire.Frame) {
 		c.rejected |= bit
 		reject = in.Reject(verdict, c.end.Epoch())
 	}
+	var over *holdfastv1.Frame
+	if f.Kind == ordering.Adopt && f.Epoch == c.end.Epoch() && c.end.Outbox.Ended() && f.Received == c.end.Outbox.Pushed() {
+		over = in.CloseNow(c.closed.Reason, c.closed.Detail) // the client has the Close, and all before it
+	}
 	fx := c.effectsLocked()
+	if over != nil {
+		passed := fx.passed
+		fx = c.abandonLocked(c.closed)
+		fx.passed = append(passed, fx.passed...)
+	}
 	fx.arrived = c.end.Inbox.Waiting() > 0 || c.closed != nil
 	fx.room = f.Consumed > 0 || c.closed != nil
 	for path, reply, ok := c.end.Reply(); ok; path, reply, ok = c.end.Reply() {
@@ -59,8 +68,10 @@ func (c *Connection) receive(sc *serverConn, in *wire.Frame) {
 	if verdict != ordering.Taken {
 		c.server.counters.drop(verdict.String())
 	}
-	if reject != nil {
-		sc.writer.Reply(reject)
+	for _, reply := range []*holdfastv1.Frame{reject, over} {
+		if reply != nil {
+			sc.writer.Reply(reply)
+		}
 	}
 	c.apply(fx)
 }

@@ -660,7 +660,8 @@ func (x *Hello) GetResume() *ResumeRequest {
 // ResumeRequest asks for a connection that the client has had.
 //
 // Order: only inside a hello. It is refused, with an error of its own and no harm to the connection, for a token that is
-// not good, not the newest, or of another user, and for numbers that cannot be.
+// not good, not the newest, or of another user, and for numbers that cannot be. When the client has received the application's close,
+// there is nothing to take up: the stream ends as that says, with no welcome. UNKNOWN_CONNECTION says that it has ended before.
 type ResumeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The token that the client was given last.

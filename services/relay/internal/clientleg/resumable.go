@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -90,7 +91,10 @@ func (s *Service) awaitReady(ctx context.Context, c *logical.Connection) error {
 			if why := c.Refusal(); why != 0 {
 				return registry.Refused(holdfastv1.RefuseReason(why))
 			}
-			return wire.CloseStatus(closure.Reason, closure.Detail)
+			if err := wire.CloseStatus(closure.Reason, closure.Detail); err != nil {
+				return err
+			}
+			return io.EOF // the application has closed it
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-patience.C:

@@ -123,8 +123,7 @@ func (c *Connection) dropLocked(fx *effects, v ordering.Verdict, in *wire.Frame,
 	}
 }
 
-// PeerDoesNotKnow takes the word of the app server that it has no such connection: one that it had here is lost, and one that is to be
-// adopted was over before.
+// PeerDoesNotKnow takes the word of the app server that it has no such connection.
 func (c *Connection) PeerDoesNotKnow(m *holdfastv1.CloseConnectionMessage) {
 	cl := newClosure(m.GetReason(), "the app server says: "+m.GetDetail())
 	c.mu.Lock()
@@ -132,6 +131,7 @@ func (c *Connection) PeerDoesNotKnow(m *holdfastv1.CloseConnectionMessage) {
 		c.mu.Unlock()
 		return
 	}
+	// A client that has come anew may have waited for the end only, and had its part in it.
 	if cl.Reason == holdfastv1.CloseReason_CLOSE_REASON_UNKNOWN_CONNECTION && c.end.Opened() {
 		cl.Reason = holdfastv1.CloseReason_CLOSE_REASON_SERVER_LOST
 	}

@@ -15,6 +15,15 @@ import (
 	"github.com/holdfast/holdfast/services/relay/internal/config"
 )
 
+// connections returns how many logical connections a relay of the pair holds.
+func (p *pair) connections(relay int) int {
+	n := 0
+	for range p.relays[relay].relay.registry.Connections() {
+		n++
+	}
+	return n
+}
+
 // An application that goes on sending while a relay shuts down keeps the clients that have yet to move.
 func TestShutdownWhileTheApplicationSends(t *testing.T) {
 	ticks := appserver.HandlerFunc(func(ctx context.Context, c *appserver.Connection) error {
@@ -49,6 +58,34 @@ func TestShutdownWhileTheApplicationSends(t *testing.T) {
 		}
 	})
 }
+
+// A client that has the application's close, and lost its stream before it could say so, is told that it is done when it comes back.
+func TestResumeAfterTheClose(t *testing.T) {
+	for name, consumed := range map[string]uint64{"consumed": 2, "received": 1} {
+		t.Run(name, func(t *testing.T) {
+			onPair(t, nil, sayBye, func(t *testing.T, p *pair) {
+				c := p.connect(0, "a")
+				if h := c.hear(2); h.closing == nil {
+					t.Fatalf("%+v", h)
+				}
+				c.leave()
+				synctest.Wait()
+				if _, err := p.resume(1, "b", c.token, 2, consumed); err != io.EOF {
+					t.Errorf("the stream ended with %v", err)
+				}
+				time.Sleep(time.Second)
+				if a, b := p.connections(0), p.connections(1); a+b != 0 {
+					t.Errorf("the relays hold %d and %d connections", a, b)
+				}
+			})
+		})
+	}
+}
+
+var sayBye = appserver.HandlerFunc(func(ctx context.Context, c *appserver.Connection) error {
+	_ = c.Send(ctx, appserver.Message{Payload: []byte("bye"), Text: true})
+	return nil
+})
 
 // A client that has sent its close, and lost its stream before the application took that, may come back for the receipt at the point at
 // which it was.
