@@ -73,16 +73,24 @@ func (s *Service) resume(ctx context.Context, origin ingress.Origin, client iden
 		Application: claims.Application, ServerID: claims.ServerID, InstanceID: claims.InstanceID, Nonce: claims.Nonce,
 	}
 	return s.registry.Adopt(ctx, info, process, logical.Claim{
+	ctx, cancel := context.WithTimeoutCause(ctx, answerTries*s.config.AnswerTimeout, errNoAnswer)
+	defer cancel()
 		Token: claims.Generation, Received: hello.GetResume().GetReceivedSeq(), Consumed: hello.GetResume().GetConsumedSeq(),
 	})
 }
 
 // awaitReady waits until the app server has confirmed the connection of a resumable client. One that does not answer is asked once
+// answerTries is how often an app server that does not answer is asked.
+const answerTries = 2
+
+var errNoAnswer = wire.Errorf(holdfastv1.ErrorReason_ERROR_REASON_NO_APP_SERVER,
+	"the app server of the connection did not answer in time; try another relay, or again later")
+
 // more, by another server connection where there is one.
 func (s *Service) awaitReady(ctx context.Context, c *logical.Connection) error {
 	patience := time.NewTimer(s.config.AnswerTimeout)
 	defer patience.Stop()
-	for tries := 2; ; {
+	for tries := answerTries; ; {
 		select {
 		case <-c.Ready():
 			return nil
@@ -100,8 +108,7 @@ func (s *Service) awaitReady(ctx context.Context, c *logical.Connection) error {
 		case <-patience.C:
 		}
 		if tries--; tries == 0 {
-			return wire.Errorf(holdfastv1.ErrorReason_ERROR_REASON_NO_APP_SERVER,
-				"the app server of the connection did not answer in time; try another relay, or again later")
+			return errNoAnswer
 		}
 		c.GiveUp()
 		patience.Reset(s.config.AnswerTimeout)

@@ -236,10 +236,14 @@ func (c *Connection) closeWith(cl Closure) {
 		c.mu.Unlock()
 		return
 	}
-	c.discard = true
-	c.consumeAllLocked()
-	// An error means that the direction was closed already.
-	_, _ = c.end.Outbox.Push(wire.CloseMessage(cl.Reason, cl.Detail))
+	if c.end.Opened() {
+		c.discard = true
+		c.consumeAllLocked()
+		// An error means that the direction was closed already.
+		_, _ = c.end.Outbox.Push(wire.CloseMessage(cl.Reason, cl.Detail))
+	} else { // it was not given to this relay yet, and is not the relay's to close
+		c.letGoLocked(cl)
+	}
 	fx := c.effectsLocked()
 	c.mu.Unlock()
 	c.apply(fx)

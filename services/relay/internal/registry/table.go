@@ -24,8 +24,8 @@ type shard struct {
 // connection to the challenger, and if it does not.
 type entry struct {
 	current, challenger *logical.Connection
-	// left is closed when the challenger leaves its place; nil without one.
-	left chan struct{}
+	// left is when the challenger leaves its place; nil without one.
+	left *departure
 }
 
 func (t *table) shard(id uint64) *shard { return &t.shards[id%shards] }
@@ -65,7 +65,7 @@ func (t *table) challenge(c *logical.Connection) bool {
 	return t.change(c.ID, func(e *entry) bool {
 		free := e.challenger == nil
 		if free {
-			e.challenger, e.left = c, make(chan struct{})
+			e.challenger, e.left = c, &departure{left: make(chan struct{})}
 		}
 		return free
 	})
@@ -75,7 +75,7 @@ func (t *table) challenge(c *logical.Connection) bool {
 func (t *table) promote(c *logical.Connection) (former *logical.Connection) {
 	t.change(c.ID, func(e *entry) bool {
 		if e.challenger == c {
-			close(e.left)
+			close(e.left.left)
 			former, *e = e.current, entry{current: c}
 		}
 		return true
@@ -89,7 +89,7 @@ func (t *table) remove(c *logical.Connection) {
 			e.current = nil
 		}
 		if e.challenger == c {
-			close(e.left)
+			close(e.left.left)
 			e.challenger, e.left = nil, nil
 		}
 		return true

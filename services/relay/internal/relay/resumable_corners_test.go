@@ -186,6 +186,28 @@ func mustID(t *testing.T, c *caller) uint64 {
 	return id
 }
 
+// An app server that does not answer those who ask for a connection anew: each is told so, and nothing is left of them when the resume
+// time is over.
+func TestResumeThatIsNotAnswered(t *testing.T) {
+	onPair(t, silent, nil, func(t *testing.T, p *pair) {
+		_, c := p.taker()
+		c.leave()
+		synctest.Wait()
+		for range 3 {
+			began := time.Now()
+			_, err := p.resume(0, "a", c.token, 0, 0)
+			wantReason(t, err, "NO_APP_SERVER")
+			if d := time.Since(began); d > 15*time.Second {
+				t.Errorf("after %v", d)
+			}
+		}
+		time.Sleep(2 * time.Minute)
+		if n := p.connections(0); n != 1 { // the first one's close waits for its receipt
+			t.Errorf("the relay holds %d connections", n)
+		}
+	})
+}
+
 // An app server that answers an adoption with what cannot be loses the connection, and the relay holds nothing for it.
 func TestNonsenseForAnAdoption(t *testing.T) {
 	for name, m := range map[string]*holdfastv1.MigrateConnectionWithAckMessage{
