@@ -115,6 +115,7 @@ func (s *Service) join(st stream, origin ingress.Origin, a arrival, heard *atomi
 			}
 			return l, err
 		}
+		s.back(conn.ID)
 	}
 	if first.hello != nil {
 		if err := s.greet(l, first.hello); err != nil {

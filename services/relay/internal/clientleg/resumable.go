@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -72,20 +73,20 @@ func (s *Service) resume(ctx context.Context, origin ingress.Origin, client iden
 	process := serverconn.Instance{
 		Application: claims.Application, ServerID: claims.ServerID, InstanceID: claims.InstanceID, Nonce: claims.Nonce,
 	}
-	return s.registry.Adopt(ctx, info, process, logical.Claim{
 	ctx, cancel := context.WithTimeoutCause(ctx, answerTries*s.config.AnswerTimeout, errNoAnswer)
 	defer cancel()
+	return s.registry.Adopt(ctx, info, process, logical.Claim{
 		Token: claims.Generation, Received: hello.GetResume().GetReceivedSeq(), Consumed: hello.GetResume().GetConsumedSeq(),
 	})
 }
 
-// awaitReady waits until the app server has confirmed the connection of a resumable client. One that does not answer is asked once
 // answerTries is how often an app server that does not answer is asked.
 const answerTries = 2
 
 var errNoAnswer = wire.Errorf(holdfastv1.ErrorReason_ERROR_REASON_NO_APP_SERVER,
 	"the app server of the connection did not answer in time; try another relay, or again later")
 
+// awaitReady waits until the app server has confirmed the connection of a resumable client. One that does not answer is asked once
 // more, by another server connection where there is one.
 func (s *Service) awaitReady(ctx context.Context, c *logical.Connection) error {
 	patience := time.NewTimer(s.config.AnswerTimeout)
@@ -343,30 +344,55 @@ func delay(i, n int, window time.Duration) time.Duration {
 // wait keeps the connection of a resumable client whose stream is gone, for as long as it may take to come back.
 func (s *Service) wait(l *session) {
 	s.mu.Lock()
-	s.away[l] = time.Now()
+	l.left = time.Now()
+	s.away[l.conn.ID] = append(s.away[l.conn.ID], l)
 	s.mu.Unlock()
 	s.registry.ClientAway(l.conn)
+}
+
+// back says that the client of the connection has come back: whoever it was before is away no more, and counts no more.
+func (s *Service) back(id uint64) {
+	s.mu.Lock()
+	over := s.forgetLocked(id)
+	s.mu.Unlock()
+	s.letOut(over)
+}
+
+// forgetLocked forgets those of the connection that are away and over, and returns them.
+func (s *Service) forgetLocked(id uint64) (over []*session) {
+	rest := slices.DeleteFunc(s.away[id], func(l *session) bool {
+		gone := isOver(l.conn)
+		if gone {
+			over = append(over, l)
+		}
+		return gone
+	})
+	if s.away[id] = rest; len(rest) == 0 {
+		delete(s.away, id)
+	}
+	return over
+}
+
+func (s *Service) letOut(over []*session) {
+	for _, l := range over {
+		s.config.Gate.Leave(l.guest)
+	}
 }
 
 // expireAway ends the connections of clients that did not come back in time, and forgets those that are over.
 func (s *Service) expireAway(now time.Time) {
 	var late, over []*session
 	s.mu.Lock()
-	for l, since := range s.away {
-		switch {
-		case isOver(l.conn):
-			over = append(over, l)
-		case now.Sub(since) >= s.config.Resume.ResumeTime:
-			late = append(late, l)
+	for id := range s.away {
+		over = append(over, s.forgetLocked(id)...)
+		for _, l := range s.away[id] {
+			if now.Sub(l.left) >= s.config.Resume.ResumeTime {
+				late = append(late, l)
+			}
 		}
 	}
-	for _, l := range over {
-		delete(s.away, l)
-	}
 	s.mu.Unlock()
-	for _, l := range over {
-		s.config.Gate.Leave(l.guest)
-	}
+	s.letOut(over)
 	for _, l := range late {
 		l.conn.ClientGone(fmt.Sprintf("the client did not come back within %v", s.config.Resume.ResumeTime))
 	}

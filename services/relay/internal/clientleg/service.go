@@ -50,8 +50,8 @@ type Service struct {
 	// served are the sessions whose client's stream lives, under mu. One whose connection has ended for the app server is among them
 	// until its client has taken what came before the end.
 	served map[*session]struct{}
-	// away are the sessions whose resumable client's stream is gone, and since when, under mu. Their connections wait for it.
-	away map[*session]time.Time
+	// away are the sessions whose resumable client's stream is gone, by the id of the connection, under mu. Their connections wait for it.
+	away map[uint64][]*session
 
 	// retained and waiting are what was held for all connections when they were last looked at, in bytes of the windows.
 	retained, waiting atomic.Int64
@@ -79,7 +79,7 @@ type Config struct {
 func New(cfg Config, r *registry.Registry, id *ingress.Identifier, c *telemetry.Counters, log *slog.Logger) *Service {
 	return &Service{
 		config: cfg, registry: r, identifier: id, counters: c, log: log, clock: newClock(), served: make(map[*session]struct{}),
-		away: make(map[*session]time.Time),
+		away: make(map[uint64][]*session),
 	}
 }
 
@@ -111,8 +111,9 @@ type session struct {
 	// notes is for a resumable client, and cut ends its stream with an error; capacity 1.
 	notes notes
 	cut   chan error
-	// asked is the round in which it was asked to move, or nil; under the service's mu.
+	// asked is the round in which it was asked to move, or nil, and left when it went away; under the service's mu.
 	asked *round
+	left  time.Time
 	// pulse, and when a resume token is to be renewed, are owned by Care.
 	pulse pulse
 	renew time.Time
@@ -296,9 +297,9 @@ func (s *Service) check(m *request, first, resumable bool) error {
 	switch {
 	case m.hello != nil && (!first || has || len(m.items) > 0 || numbers):
 		return unexpected("a hello is legal only as the first message, and alone")
-	case m.hello == nil && resumable:
 	case has && len(m.items) > 0:
 		return unexpected("text or binary beside messages; send either")
+	case m.hello == nil && resumable:
 		if err := s.checkNumbered(m); err != nil {
 			return err
 		}

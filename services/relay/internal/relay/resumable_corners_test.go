@@ -121,6 +121,23 @@ func TestResumeAfterTheClientsClose(t *testing.T) {
 	})
 }
 
+// A client that comes back again and again is one client, however fast it does.
+func TestComingBackCountsOnce(t *testing.T) {
+	onPair(t, func(c *config.Config) { c.Limits.MaxConnections = 2 }, echo, func(t *testing.T, p *pair) {
+		c := p.connect(0, "a")
+		for range 20 {
+			c.leave()
+			synctest.Wait()
+			c = p.mustResume(0, "a", c.token, 0, 0)
+		}
+		other := p.connect(0, "b")
+		other.say(1, "one")
+		wantHeard(t, other.hear(1), 1, "one")
+		_, err := p.call(0, "b", &holdfastv1.Hello{Resumable: true})
+		wantReason(t, err, "TOO_MANY_CONNECTIONS")
+	})
+}
+
 // silent has the relays wait for an app server that the test plays, and that sends no heartbeats.
 func silent(c *config.Config) { c.HeartbeatInterval = time.Minute }
 
