@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"net/http"
 	"time"
 
 	"google.golang.org/grpc"
@@ -37,6 +38,9 @@ type arm struct {
 	*stage
 	ctx     context.Context
 	closers []func()
+	// conn and web are of resumable clients, which share them; nil before there is one.
+	conn *grpc.ClientConn
+	web  *http.Client
 }
 
 func (a *arm) over() {
@@ -91,7 +95,10 @@ func (a *arm) dial(w way, options ...grpc.DialOption) *grpc.ClientConn {
 }
 
 // stream is a stream that takes any bytes.
-type stream struct{ grpc.ClientStream }
+type stream struct {
+	grpc.ClientStream
+	cancel context.CancelFunc
+}
 
 const (
 	connectMethod = "/holdfast.v1.ClientConnectionService/Connect"
@@ -100,12 +107,17 @@ const (
 
 // open opens a stream with headers: names and values in turn.
 func (a *arm) open(w way, method string, headers ...string) (*stream, error) {
-	ctx := metadata.AppendToOutgoingContext(a.ctx, headers...)
-	st, err := a.dial(w).NewStream(ctx, &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, method, grpc.ForceCodecV2(raw{}))
+	return a.openOn(a.dial(w), method, headers...)
+}
+
+func (a *arm) openOn(conn *grpc.ClientConn, method string, headers ...string) (*stream, error) {
+	ctx, cancel := context.WithCancel(metadata.AppendToOutgoingContext(a.ctx, headers...))
+	a.closers = append(a.closers, cancel)
+	st, err := conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, method, grpc.ForceCodecV2(raw{}))
 	if err != nil {
 		return nil, err
 	}
-	return &stream{st}, nil
+	return &stream{st, cancel}, nil
 }
 
 func (s *stream) send(b []byte) error { return s.SendMsg(&b) }

@@ -18,6 +18,17 @@ type rogue struct {
 
 // rogue attaches, and has a client come.
 func (a *arm) rogue() *rogue {
+	r := a.attachRogue()
+	var err error
+	if r.victim, err = a.open(way{}, connectMethod, bearer(a.signer.good("victim"))...); err != nil {
+		a.t.Fatal(err)
+	}
+	r.victim.message(hello("rogue"))
+	r.awaitOpen(a)
+	return r
+}
+
+func (a *arm) attachRogue() *rogue {
 	cert := a.ca.Issue(nil, "spiffe://test/rogue")
 	st, err := a.open(way{cert: &cert}, attachMethod)
 	if err != nil {
@@ -28,10 +39,11 @@ func (a *arm) rogue() *rogue {
 	if r.receive(a).GetHandshake() == nil {
 		a.t.Fatal("the handshake has no answer")
 	}
-	if r.victim, err = a.open(way{}, connectMethod, bearer(a.signer.good("victim"))...); err != nil {
-		a.t.Fatal(err)
-	}
-	r.victim.message(hello("rogue"))
+	return r
+}
+
+// awaitOpen waits for the client that comes.
+func (r *rogue) awaitOpen(a *arm) {
 	for r.open == nil {
 		for _, f := range r.receive(a).GetFrames() {
 			if f.GetOpen() != nil {
@@ -39,20 +51,24 @@ func (a *arm) rogue() *rogue {
 			}
 		}
 	}
-	return r
 }
 
 func (r *rogue) receive(a *arm) *holdfastv1.AttachResponse {
+	m, err := r.next()
+	if err != nil {
+		a.t.Fatalf("a well-behaved rogue is let go: %v", err)
+	}
+	return m
+}
+
+func (r *rogue) next() (*holdfastv1.AttachResponse, error) {
 	var b []byte
 	m := &holdfastv1.AttachResponse{}
 	err := r.RecvMsg(&b)
 	if err == nil {
 		err = proto.Unmarshal(b, m)
 	}
-	if err != nil {
-		a.t.Fatalf("a well-behaved rogue is let go: %v", err)
-	}
-	return m
+	return m, err
 }
 
 // frame is one of the victim's connection.

@@ -36,15 +36,16 @@ func (a *arm) counted(reason string) (n float64) {
 }
 
 // leastAttacks is how many attacks there have to be: fewer, and some were lost.
-const leastAttacks = 100
+const leastAttacks = 230
 
 // TestHostile: each attack gets its typed refusal. Meanwhile clients that behave go on, and at the end nothing of theirs was lost, every
 // connection of an attacker is gone, and the memory is back near to where it was.
 func TestHostile(t *testing.T) {
 	st := newStage(t)
+	steady := st.steady(t)
 	before := st.relay.resident(t)
 	attacks := slices.Concat(tokenAttacks(st), serverAttacks(st), handshakeAttacks(st), frameAttacks(), clientAttacks(), adminAttacks(st),
-		transportAttacks())
+		transportAttacks(), resumeAttacks(), adoptionAttacks())
 	if len(attacks) < leastAttacks {
 		t.Errorf("%d attacks, want %d or more", len(attacks), leastAttacks)
 	}
@@ -66,13 +67,14 @@ func TestHostile(t *testing.T) {
 			}
 		})
 	}
-	waitFor(t, "nobody is there but those who behave", func() bool { return st.clients(t) == 3 })
+	waitFor(t, "nobody is there but those who behave", func() bool { return st.clients(t) == 3+steadyClients })
 	t.Logf("%d attacks; resident memory %d MiB before, %d MiB after", len(attacks), before>>20, st.relay.resident(t)>>20)
 	// The floor of the collector is 64 MiB; what leaks for each of some attacks of many MiB is more than twice that.
 	if after := st.relay.resident(t); after > before+192<<20 {
 		t.Errorf("the relay holds %d MiB, %d MiB before the attacks", after>>20, before>>20)
 	}
 	testTool(t, st)
+	steady()
 	if err := st.well.stop(); err != nil {
 		t.Errorf("clients that behave were disturbed: %v\n%s", err, st.well.tail())
 	}

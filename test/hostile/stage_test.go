@@ -1,9 +1,11 @@
 package hostile_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"net"
 	"os"
 	"path/filepath"
@@ -31,8 +33,11 @@ type stage struct {
 	signer  *signer
 	ca      *tlstest.Authority
 	address string // of clients and app servers
+	sockets string // of clients over WebSocket
 	admin   string
-	relay   *process
+	// resumeKey signs the tokens with which resumable clients come back.
+	resumeKey []byte
+	relay     *process
 	// well are the clients that behave; their process ends well when nothing was lost.
 	well *process
 }
@@ -50,21 +55,23 @@ func (s *stage) write(name, content string) string {
 func newStage(t *testing.T) *stage {
 	t.Helper()
 	build(t)
-	s := &stage{t: t, signer: newSigner(t), ca: tlstest.New(t)}
-	free := freeAddresses(t, 2)
-	s.address, s.admin = free[0], free[1]
+	s := &stage{t: t, signer: newSigner(t), ca: tlstest.New(t), resumeKey: bytes.Repeat([]byte("k"), 32)}
+	free := freeAddresses(t, 3)
+	s.address, s.admin, s.sockets = free[0], free[1], free[2]
 	relay, appServer := s.ca.Issue(nil, "relay.test"), s.ca.Issue(nil, "spiffe://test/app")
 	identities := s.write("identities.yaml", `
 - {identity: "spiffe://test/app", server-ids: [app-1], applications: [echo]}
 - {identity: "spiffe://test/rogue", server-ids: ["rogue-*"], applications: [rogue]}
 `)
 	operator := s.write("token", adminToken)
+	resume := s.write("resume.keys", base64.StdEncoding.EncodeToString(s.resumeKey))
 	s.relay = start(t, "relay", "--listen", s.address, "--admin-listen", s.admin, "--trusted-networks", "127.0.0.1/32",
 		"--tls-cert", relay.Cert, "--tls-key", relay.Key, "--admin-tls-cert", relay.Cert, "--admin-tls-key", relay.Key,
 		"--admin-token-file", operator, "--server-ca", s.ca.File, "--server-identities", identities,
 		"--jwt-jwks", s.signer.file, "--jwt-issuer", issuer, "--jwt-audience", audience, "--jwt-leeway", "0s",
 		"--applications", "echo,rogue", "--handshake-timeout", handshake.String(), "--max-connections-per-identity", "3",
-		"--message-rate", "500", "--shutdown-grace", "2s", "--heartbeat-interval", "1s")
+		"--message-rate", "500", "--shutdown-grace", "2s", "--heartbeat-interval", "1s", "--websocket-listen", s.sockets,
+		"--resume-key-file", resume, "--resume-time", "2s", "--migration-timeout", "1s", "--park-time", "5s")
 	start(t, "appserver", "--relays", s.address, "--connections-per-relay", "2", "--server-id", "app-1", "--listen", "127.0.0.1:0",
 		"--tls-ca", s.ca.File, "--tls-cert", appServer.Cert, "--tls-key", appServer.Key, "--shutdown-grace", "2s")
 	client := holdfastv1.NewAdminServiceClient(s.dialAdmin())
