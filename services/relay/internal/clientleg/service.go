@@ -4,7 +4,6 @@ package clientleg
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"slices"
@@ -342,10 +341,10 @@ func (s *Service) receive(ctx context.Context, l *session, m *request, first boo
 	if err := s.check(m, first, l.conn.Resumable); err != nil {
 		return err
 	}
-	if l.rate != nil && !l.rate.AllowN(time.Now(), m.messages()) {
-		l.conn.Close(holdfastv1.CloseReason_CLOSE_REASON_MESSAGE_RATE,
-			fmt.Sprintf("more than %d messages a second came", s.config.Limits.MessageRate))
-		return logical.ErrOver
+	if l.rate != nil {
+		if err := s.pace(ctx, l, m.messages()); err != nil {
+			return err
+		}
 	}
 	if l.conn.Resumable {
 		if first { // the hello

@@ -8,7 +8,7 @@ type Limits struct {
 	MaxConnectionsPerAddress  int           `default:"0" help:"Client connections from one network address, 1 to 10000000; 0 means no limit. Behind an ingress the address is the one that it forwards in x-forwarded-for."`
 	MaxConnectionsPerIdentity int           `default:"0" help:"Client connections of one subject of the tokens, 1 to 10000000; 0 means no limit."`
 	ConnectionRate            int           `default:"0" help:"New client connections a second in all, 1 to 1000000; as many may come at once. 0 means no limit."`
-	MessageRate               int           `default:"0" help:"Messages a second from one client, 1 to 1000000; as many may come at once. A client that sends more is closed. 0 means no limit."`
+	MessageRate               int           `default:"0" help:"Messages a second from one client, 1 to 1000000; as many may come at once. A client that sends more is closed, a resumable one slowed down. 0 means no limit."`
 	HandshakeTimeout          time.Duration `default:"10s" help:"For how long a stream may say nothing at its beginning, 100ms to 10m."`
 	IdleTimeout               time.Duration `default:"0s" help:"After what time a client connection with no message either way is closed, 1s to 24h; 0s means never."`
 	MaxRetainedBytes          int64         `default:"0" help:"Bytes that are held for all connections, each bounded by its window, above which new connections are refused, 1048576 to 1099511627776; 0 means no limit."`

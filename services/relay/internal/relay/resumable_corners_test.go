@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"testing"
 	"testing/synctest"
@@ -22,6 +23,13 @@ func (p *pair) connections(relay int) int {
 		n++
 	}
 	return n
+}
+
+// beside is a request with text and messages.
+func beside(s string, messages ...*holdfastv1.ClientMessage) *holdfastv1.ConnectRequest {
+	m := text(s)
+	m.FirstSeq, m.Messages = 2, messages
+	return m
 }
 
 // An application that goes on sending while a relay shuts down keeps the clients that have yet to move.
@@ -135,6 +143,25 @@ func TestComingBackCountsOnce(t *testing.T) {
 		wantHeard(t, other.hear(1), 1, "one")
 		_, err := p.call(0, "b", &holdfastv1.Hello{Resumable: true})
 		wantReason(t, err, "TOO_MANY_CONNECTIONS")
+	})
+}
+
+// A client that comes back has a window of messages to send: it is slowed down to the rate, and not closed for what it could not send.
+func TestRateSlowsDownWhoComesBack(t *testing.T) {
+	onPair(t, func(c *config.Config) { c.Limits.MessageRate = 10 }, echo, func(t *testing.T, p *pair) {
+		c := p.connect(0, "a")
+		c.leave()
+		synctest.Wait()
+		c = p.mustResume(1, "b", c.token, 0, 0)
+		began, texts := time.Now(), make([]string, 50)
+		for i := range texts {
+			texts[i] = fmt.Sprint("message ", i)
+		}
+		c.say(1, texts...)
+		wantHeard(t, c.hear(len(texts)), 1, texts...)
+		if d := time.Since(began); d < 4*time.Second || d > 5*time.Second {
+			t.Errorf("50 messages at 10 a second took %v", d)
+		}
 	})
 }
 

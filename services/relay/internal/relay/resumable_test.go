@@ -125,13 +125,11 @@ func TestImpossibleNumbers(t *testing.T) {
 		send *holdfastv1.ConnectRequest
 		want string
 	}{
-		"a gap":                      {&holdfastv1.ConnectRequest{FirstSeq: 3, Messages: []*holdfastv1.ClientMessage{item("x")}}, "IMPOSSIBLE_NUMBER"},
-		"a receipt for the future":   {&holdfastv1.ConnectRequest{ConsumedSeq: 2}, "IMPOSSIBLE_NUMBER"},
-		"a message without a number": {text("x"), "UNEXPECTED_MESSAGE"},
-		"a number without a message": {&holdfastv1.ConnectRequest{FirstSeq: 2}, "UNEXPECTED_MESSAGE"},
-		"text beside messages": {&holdfastv1.ConnectRequest{
-			FirstSeq: 2, Content: text("x").Content, Messages: []*holdfastv1.ClientMessage{item("y")},
-		}, "UNEXPECTED_MESSAGE"},
+		"a gap":                       {&holdfastv1.ConnectRequest{FirstSeq: 3, Messages: []*holdfastv1.ClientMessage{item("x")}}, "IMPOSSIBLE_NUMBER"},
+		"a receipt for the future":    {&holdfastv1.ConnectRequest{ConsumedSeq: 2}, "IMPOSSIBLE_NUMBER"},
+		"a message without a number":  {text("x"), "UNEXPECTED_MESSAGE"},
+		"a number without a message":  {&holdfastv1.ConnectRequest{FirstSeq: 2}, "UNEXPECTED_MESSAGE"},
+		"text beside messages":        {beside("x", item("y")), "UNEXPECTED_MESSAGE"},
 		"nothing":                     {&holdfastv1.ConnectRequest{}, "UNEXPECTED_MESSAGE"},
 		"a second hello":              {&holdfastv1.ConnectRequest{Hello: &holdfastv1.Hello{Resumable: true}}, "UNEXPECTED_MESSAGE"},
 		"a receipt beside the hello":  {&holdfastv1.ConnectRequest{Hello: &holdfastv1.Hello{}, ConsumedSeq: 1}, "UNEXPECTED_MESSAGE"},
