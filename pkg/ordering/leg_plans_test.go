@@ -31,6 +31,7 @@ var reducedLegPlans = []legPlan{
 	{name: "timeout", up: ups(1), down: downs(1), joins: 1, timeouts: 1, paths: 2, window: wideWindow, floor: 58_000},
 	{name: "late receipt", up: ups(1), joins: 1, timeouts: 1, paths: 2, window: wideWindow, lazy: true, floor: 4_200},
 	{name: "thief", joins: 2, thefts: 1, paths: 2, window: wideWindow, floor: 6_800},
+	{name: "slow joins", down: downs(2), joins: 2, paths: 2, window: wideWindow, slow: true, floor: 190_000},
 }
 
 // deepLegPlans are for `make explore`.
