@@ -59,9 +59,6 @@ var legMutants = []mutant{
 			"case f.Refusal == TakenOver && f.Generation > i.epoch.Generation():\n\t\treturn Taken, nil",
 		},
 	}},
-	{"what was freed is not adopted", []edit{
-		{"responder.go", "case f.Consumed > f.Received || r.Outbox.canRewind(f.Received) != nil:", "case false:"},
-	}},
 	{"what was ever sent may have been received", []edit{
 		{"outbox.go", "received > o.top {", "received > o.sent {"},
 	}},
@@ -70,9 +67,6 @@ var legMutants = []mutant{
 	}},
 	{"the app replays to who adopts", []edit{
 		{"responder.go", "_ = r.replay(f.Received)", "r.Outbox.Resume()"},
-	}},
-	{"the app takes the receipt of who adopts", []edit{
-		{"responder.go", "_ = r.Outbox.Acknowledge(f.Consumed)\n", ""},
 	}},
 	{"the answer says what was received: what was consumed", []edit{
 		{"responder.go", "Received: r.Inbox.received, Ended", "Received: r.Inbox.consumed, Ended"},
@@ -182,6 +176,14 @@ var guardMutants = []mutant{
 	}},
 	{"a dismissed end is not resumed", []edit{
 		{"initiator.go", "target == 0 || i.state == Dismissed", "target == 0"},
+	}},
+	// Only an end whose client gave up on it asks for that, and the client comes anew.
+	{"what was freed is not adopted", []edit{
+		{"responder.go", "case f.Consumed > f.Received || r.Outbox.canRewind(f.Received) != nil:", "case false:"},
+	}},
+	// The client says it again with its word that it has the Welcome.
+	{"the app takes the receipt of who adopts", []edit{
+		{"responder.go", "_ = r.Outbox.Acknowledge(f.Consumed)\n", ""},
 	}},
 	// No relay raises the generation in another way.
 	{"only an Adopt raises the generation: a Migrate does", []edit{
