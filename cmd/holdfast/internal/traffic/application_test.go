@@ -21,12 +21,6 @@ import (
 	"github.com/holdfast/holdfast/pkg/wire/wiretest"
 )
 
-// message is a message in either direction; text is "" for a binary one.
-type message struct {
-	text   string
-	binary []byte
-}
-
 // path does something to the n-th message of a direction, from 1: what it returns goes on in its place.
 type path func(n int, m message) []message
 

@@ -23,6 +23,8 @@ type Config struct {
 	// Addresses has the ingresses, HOST:PORT each; the clients are spread evenly over them.
 	Addresses []string
 	Clients   int
+	// Resumable clients move by themselves when the way that they came in goes, each between all of the addresses.
+	Resumable bool
 	// Application is the application to talk to; empty means the relay's default one.
 	Application string
 	// Rate is the number of messages that each client sends in a second.

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/holdfast/holdfast/cmd/holdfast/internal/stats"
+	resumable "github.com/holdfast/holdfast/pkg/client"
 )
 
 const (
@@ -40,6 +41,8 @@ type Fleet struct {
 	gaps       map[*client]time.Duration // the longest one of each client
 	refused    map[string]uint64
 	unfinished int
+	opened     uint64          // logical connections
+	breaks     []time.Duration // for how long no stream carried a connection that moved, for each move
 }
 
 // byIngress is what is known of the clients that came in through one ingress.
@@ -93,33 +96,40 @@ func (f *Fleet) began(s *session) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	c := s.client
-	name := s.welcome.GetIngress()
-	in := f.ingresses[name]
+	f.opened++
+	in := f.ingresses[s.ingress]
 	if in == nil {
 		in = &byIngress{reasons: map[string]uint64{}}
-		f.ingresses[name] = in
+		f.ingresses[s.ingress] = in
 	}
 	if !c.known {
 		c.known = true
 		in.clients++
 	}
-	f.live[s.welcome.GetConnectionId()] = s
+	f.live[s.link.id()] = s
 }
 
 func (f *Fleet) over(s *session, o outcome) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	delete(f.live, s.welcome.GetConnectionId())
+	delete(f.live, s.link.id())
 	f.ended = f.ended.plus(o.totals)
 	f.gaps[s.client] = max(f.gaps[s.client], s.maxGap)
 	if o.unfinished {
 		f.unfinished++
 	}
 	if o.cut != "" {
-		in := f.ingresses[s.welcome.GetIngress()]
+		in := f.ingresses[s.ingress]
 		in.disconnected++
 		in.reasons[o.cut]++
 	}
+}
+
+// moved notes that a resumable client is on another stream.
+func (f *Fleet) moved(r resumable.Recovered) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.breaks = append(f.breaks, r.Interrupted)
 }
 
 func (f *Fleet) refusedBy(address string, err error) {
@@ -170,7 +180,8 @@ func (c *client) connect(ctx context.Context) (*session, error) {
 func (c *client) converse(ctx context.Context, s *session) {
 	c.fleet.began(s)
 	s.run(ctx)
-	graceOver := errors.Is(context.Cause(s.life), errStopGrace) && status.Code(s.ended) == codes.Canceled
+	graceOver := errors.Is(context.Cause(s.life), errStopGrace) &&
+		(status.Code(s.ended) == codes.Canceled || errors.Is(s.ended, errStopGrace))
 	c.fleet.over(s, s.judge(graceOver))
 }
 

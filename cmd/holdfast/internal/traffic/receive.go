@@ -5,18 +5,17 @@ import (
 	"io"
 	"time"
 
-	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
-
 	"github.com/holdfast/holdfast/pkg/verify"
 )
 
-// receive is the receiver: it judges what comes until the stream is over.
+// receive is the receiver: it judges what comes until the connection is over.
 func (s *session) receive() {
 	defer close(s.over)
+	var all []message
 	for {
-		response, err := s.stream.Recv()
-		if err == nil {
-			s.took(response, time.Now())
+		var err error
+		if all, err = s.link.receive(s.life, all[:0]); err == nil {
+			s.took(all, time.Now())
 			continue
 		}
 		if errors.Is(err, io.EOF) {
@@ -29,25 +28,18 @@ func (s *session) receive() {
 	}
 }
 
-func (s *session) took(response *holdfastv1.ConnectResponse, now time.Time) {
+func (s *session) took(all []message, now time.Time) {
 	s.mu.Lock()
 	first := s.echoed+s.counted == 0
 	if s.answer == nil {
 		s.maxGap = max(s.maxGap, now.Sub(s.last))
 	}
 	s.last = now
-	switch c := response.GetContent().(type) {
-	case *holdfastv1.ConnectResponse_Text:
-		s.tookTextLocked(c.Text)
-	case *holdfastv1.ConnectResponse_Binary:
-		s.tookBinaryLocked(c.Binary, now)
-	}
-	for _, m := range response.GetMessages() {
-		switch c := m.GetContent().(type) {
-		case *holdfastv1.ClientMessage_Text:
-			s.tookTextLocked(c.Text)
-		case *holdfastv1.ClientMessage_Binary:
-			s.tookBinaryLocked(c.Binary, now)
+	for _, m := range all {
+		if m.binary != nil {
+			s.tookBinaryLocked(m.binary, now)
+		} else {
+			s.tookTextLocked(m.text)
 		}
 	}
 	s.mu.Unlock()

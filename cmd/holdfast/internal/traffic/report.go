@@ -30,6 +30,13 @@ type Report struct {
 	CutInFlight uint64 `json:"cut_in_flight"`
 	// Unfinished is the number of logical connections that did not end within the stop grace.
 	Unfinished int `json:"unfinished"`
+	// Connections is the number of logical connections that were opened: more than clients when some were disconnected and came back.
+	Connections uint64 `json:"connections"`
+	// Moves is how often a resumable client has moved to another stream, and MovesCut how often the old one was gone before.
+	Moves    int `json:"moves"`
+	MovesCut int `json:"moves_cut"`
+	// LongestCut is the longest time for which no stream carried a connection that moved.
+	LongestCut float64 `json:"longest_cut_ms"`
 
 	Up        Direction `json:"up"`
 	Down      Direction `json:"down"`
@@ -73,10 +80,17 @@ func (f *Fleet) report(took time.Duration) Report {
 	r := Report{
 		Clients: f.cfg.Clients, Sent: t.Sent, Received: t.Echoed + t.Counted, Echoed: t.Echoed, Counted: t.Counted,
 		Tally: t.Faults(), CutInFlight: t.Up.CutInFlight, Unfinished: f.unfinished,
+		Connections: f.opened, Moves: len(f.breaks),
 		Up: t.Up, Down: t.Down, ByIngress: []Ingress{}, Refused: f.refused,
 		RTTP50: milliseconds(f.rtt.Percentile(0.5)), RTTP99: milliseconds(f.rtt.Percentile(0.99)),
 		MaxGapP50: milliseconds(stats.Percentile(gaps, 0.5)), MaxGapP99: milliseconds(stats.Percentile(gaps, 0.99)),
 		Seconds: milliseconds(took.Round(time.Millisecond)) / 1000,
+	}
+	for _, d := range f.breaks {
+		if d > 0 {
+			r.MovesCut++
+		}
+		r.LongestCut = max(r.LongestCut, milliseconds(d))
 	}
 	for _, name := range slices.Sorted(maps.Keys(f.ingresses)) {
 		in := f.ingresses[name]

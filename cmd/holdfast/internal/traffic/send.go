@@ -5,8 +5,6 @@ import (
 	"math/rand/v2"
 	"time"
 
-	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
-
 	"github.com/holdfast/holdfast/pkg/verify"
 )
 
@@ -20,7 +18,7 @@ func (s *session) send(ctx context.Context) {
 	}
 	select {
 	case <-s.stopped:
-		_ = s.stream.CloseSend() // The application ends the connection then.
+		_ = s.link.closeSend(s.life) // The application ends the connection then.
 	case <-s.over:
 	}
 }
@@ -69,7 +67,7 @@ func (s *session) sendNumber() error {
 	number := s.sent.Load() + 1
 	payload, err := verify.Encode(verify.Header{Tag: s.tag, Number: number, Sent: time.Now()}, s.cfg.Size, s.random)
 	if err == nil {
-		err = s.stream.Send(&holdfastv1.ConnectRequest{Content: &holdfastv1.ConnectRequest_Binary{Binary: payload}})
+		err = s.link.send(s.life, message{binary: payload})
 	}
 	if err == nil {
 		s.sent.Store(number)
@@ -78,5 +76,5 @@ func (s *session) sendNumber() error {
 }
 
 func (s *session) sendText(text string) error {
-	return s.stream.Send(&holdfastv1.ConnectRequest{Content: &holdfastv1.ConnectRequest_Text{Text: text}})
+	return s.link.send(s.life, message{text: text})
 }

@@ -5,16 +5,10 @@ import (
 	crand "crypto/rand"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-
-	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
 
 	"github.com/holdfast/holdfast/pkg/verify"
 )
@@ -30,11 +24,11 @@ type session struct {
 	client *client
 
 	// Set by open, before anything else runs.
-	conn    *grpc.ClientConn
-	life    context.Context
-	stream  holdfastv1.ClientConnectionService_ConnectClient
-	cancel  context.CancelCauseFunc
-	welcome *holdfastv1.Welcome
+	life   context.Context
+	cancel context.CancelCauseFunc
+	link   link
+	// ingress is the one that the client came in through at first.
+	ingress string
 
 	// Owned by the sender.
 	tag    uint64
@@ -69,52 +63,31 @@ func (c *client) open(ctx context.Context) (*session, error) {
 		stopped: make(chan struct{}), over: make(chan struct{}),
 	}
 	s.echo = verify.NewJudge(s.tag)
-	var err error
-	s.conn, err = grpc.NewClient(c.address, append([]grpc.DialOption{
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
-	}, s.cfg.DialOptions...)...)
-	if err != nil {
-		return nil, fmt.Errorf("connect to %s: %w", c.address, err)
-	}
 	// The stream outlives the order to stop: what is under way is waited for.
 	s.life, s.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	release := context.AfterFunc(ctx, func() { s.cancel(context.Cause(ctx)) })
-	err = s.greet()
-	if !release() && err == nil {
-		err = context.Cause(ctx)
+	var err error
+	if s.cfg.Resumable {
+		s.link, err = openResumable(s.life, c.fleet)
+	} else {
+		s.link, err = openPlain(s.life, s.cfg, c.address)
 	}
 	if err != nil {
-		s.close()
+		release()
+		s.cancel(nil)
 		return nil, err
 	}
+	if !release() {
+		s.close()
+		return nil, context.Cause(ctx)
+	}
+	s.ingress, s.last = s.link.ingress(), time.Now()
 	return s, nil
 }
 
 func (s *session) close() {
 	s.cancel(nil)
-	_ = s.conn.Close()
-}
-
-func (s *session) greet() error {
-	stream, err := holdfastv1.NewClientConnectionServiceClient(s.conn).Connect(s.life)
-	if err != nil {
-		return err
-	}
-	s.stream = stream
-	hello := &holdfastv1.Hello{Application: s.cfg.Application, Batches: true}
-	if err := stream.Send(&holdfastv1.ConnectRequest{Hello: hello}); err != nil {
-		_, err = stream.Recv() // Has the status that Send does not tell.
-		return err
-	}
-	first, err := stream.Recv()
-	if err != nil {
-		return err
-	}
-	if s.welcome = first.GetWelcome(); s.welcome == nil {
-		return errNoWelcome
-	}
-	s.last = time.Now()
-	return nil
+	s.link.close()
 }
 
 // run sends and receives until the connection ends, and stops it in good order when ctx is done.

@@ -36,5 +36,8 @@ func (f *Fleet) IngressOf(connectionID string) (string, bool) {
 	if !ok {
 		return "", false
 	}
-	return s.welcome.GetIngress(), true
+	if now := s.link.ingress(); now != "" {
+		return now, true
+	}
+	return s.ingress, true
 }

@@ -6,6 +6,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/holdfast/holdfast/cmd/holdfast/internal/admin"
+	resumable "github.com/holdfast/holdfast/pkg/client"
 	"github.com/holdfast/holdfast/pkg/verify"
 )
 
@@ -101,6 +102,9 @@ func reasonOf(err error) string {
 	}
 	if reason := admin.Reason(err); reason != "" {
 		return status.Code(err).String() + " " + reason
+	}
+	if why := new(resumable.CloseError); errors.As(err, &why) {
+		return string(why.Reason)
 	}
 	if errors.Is(err, errNoWelcome) {
 		return err.Error()
