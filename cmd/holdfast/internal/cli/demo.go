@@ -12,8 +12,10 @@ import (
 type demoCommand struct {
 	Ingress       string        `default:"embedded" enum:"embedded,nginx" help:"embedded, or nginx where that is installed."`
 	Announce      string        `default:"all" enum:"all,half,none" help:"Which reloads are announced to the relay; for the others the GOAWAY of the ingress has to do."`
-	Reloads       int           `default:"1" help:"The number of reloads, a and b in turn."`
-	Clients       int           `default:"200" help:"The number of clients, half through each ingress."`
+	Reloads       int           `default:"2" help:"The number of reloads, a and b in turn."`
+	Restart       bool          `default:"true" negatable:"" help:"Restart a relay after the reloads."`
+	Clients       int           `default:"100" help:"The number of plain clients, half through each ingress."`
+	Resumable     int           `default:"100" help:"The number of resumable clients, which move by themselves."`
 	Rate          float64       `default:"10" help:"Messages that each client sends in a second."`
 	Size          int           `default:"64" help:"Bytes of each message."`
 	CountInterval time.Duration `default:"100ms" help:"Interval of the application's counter."`
@@ -24,7 +26,7 @@ type demoCommand struct {
 
 // Help is shown by --help.
 func (demoCommand) Help() string {
-	return `Starts two relays, two ingresses in front of both, two app servers and clients that check every message; reloads an ingress under that traffic and judges the result. The exit code is 0 when nothing was lost, doubled, reordered or corrupted, no client of the other ingress was disconnected, and logical connections were moved.
+	return `Starts two relays, two ingresses in front of both, two app servers and clients that check every message; reloads both ingresses in turn and restarts a relay under that traffic, and judges the result. The exit code is 0 when nothing was lost, doubled, reordered or corrupted, no plain client of the other ingress was disconnected at a reload, and no resumable client at all, and logical connections were moved.
 
 Example:
   holdfast demo --ingress nginx --announce none`
@@ -37,7 +39,7 @@ func (c *demoCommand) Run(ctx context.Context, e *environment) error {
 		lines = e.errs
 	}
 	result, err := demo.Run(ctx, demo.Config{
-		Kind: c.Ingress, Announce: c.Announce, Reloads: c.Reloads, Clients: c.Clients, Rate: c.Rate, Size: c.Size,
+		Kind: c.Ingress, Announce: c.Announce, Reloads: c.Reloads, Restart: c.Restart, Clients: c.Clients, Resumable: c.Resumable, Rate: c.Rate, Size: c.Size,
 		CountInterval: c.CountInterval, Grace: c.Grace, Settle: c.Settle, Keep: c.Keep,
 	}, lines)
 	if errors.Is(err, context.Canceled) {

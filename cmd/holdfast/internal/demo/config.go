@@ -31,7 +31,10 @@ type Config struct {
 	Announce string
 	// Reloads is the number of reloads; they take turns between the ingresses.
 	Reloads int
-	Clients int
+	// Restart says that a relay is restarted after the reloads.
+	Restart bool
+	// Clients is the number of plain clients, Resumable of those that move by themselves.
+	Clients, Resumable int
 	// Rate is the number of messages that each client sends in a second.
 	Rate float64
 	// Size is the size of each message in bytes.
@@ -58,6 +61,9 @@ func (c Config) check() error {
 	}
 	if c.Clients < 2 {
 		errs = append(errs, fmt.Errorf("--clients: %d is not allowed; 2 and more is, one for each ingress", c.Clients))
+	}
+	if c.Resumable < 0 {
+		errs = append(errs, fmt.Errorf("--resumable: %d is not allowed; 0 and more is", c.Resumable))
 	}
 	if c.Grace < time.Second || c.Grace%time.Second != 0 {
 		errs = append(errs, fmt.Errorf("--grace: %s is not allowed; whole seconds from 1s are", c.Grace))

@@ -9,15 +9,11 @@ import (
 	"time"
 
 	"github.com/holdfast/holdfast/cmd/holdfast/internal/process"
-	"github.com/holdfast/holdfast/cmd/holdfast/internal/traffic"
+	"github.com/holdfast/holdfast/pkg/verify"
 )
 
-const (
-	// stopGrace is how long a process may take to end.
-	stopGrace = 10 * time.Second
-	// trafficGrace is how long the clients may take to end.
-	trafficGrace = 10 * time.Second
-)
+// stopGrace is how long a process may take to end.
+const stopGrace = 10 * time.Second
 
 // Run runs the demo and tells on lines what happens. It leaves no process and no file behind, unless the
 // configuration keeps them.
@@ -58,25 +54,21 @@ func Run(ctx context.Context, cfg Config, lines io.Writer) (result Result, err e
 type show struct {
 	stage     *stage
 	print     *printer
-	fleet     *traffic.Fleet
+	fleets    *fleets
 	ledger    *ledger
-	observers []*observer // of the relays, in their order
+	observers []*observer // of the relays
 }
 
 // perform runs the show on a stage that stands.
 func perform(ctx context.Context, st *stage, print *printer) (Result, error) {
-	fleet, err := traffic.New(traffic.Config{
-		Addresses: []string{st.ingresses[0].address, st.ingresses[1].address}, Clients: st.cfg.Clients, Application: application,
-		Rate: st.cfg.Rate, Size: st.cfg.Size, CountInterval: st.cfg.CountInterval, StopGrace: trafficGrace,
-	})
+	fleets, err := newFleets(st.cfg, []string{st.ingresses[0].address, st.ingresses[1].address})
 	if err != nil {
 		return Result{}, err
 	}
-	s := &show{stage: st, print: print, fleet: fleet, ledger: newLedger()}
-	var reloads []Reload
-	var report traffic.Report
+	s := &show{stage: st, print: print, fleets: fleets, ledger: newLedger()}
+	var result Result
 	if err = s.observeAll(ctx); err == nil {
-		reloads, report, err = s.perform(ctx)
+		result, err = s.perform(ctx)
 	}
 	for _, o := range s.observers {
 		err = errors.Join(err, o.stop())
@@ -84,7 +76,8 @@ func perform(ctx context.Context, st *stage, print *printer) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	return newResult(st.cfg.Kind, reloads, s.ledger.moves(), report), nil
+	result.judge(s.ledger.moves())
+	return result, nil
 }
 
 // observeAll begins to tell the events of the relays.
@@ -102,20 +95,24 @@ func (s *show) observeAll(ctx context.Context) error {
 	return nil
 }
 
-// perform runs the traffic and reloads the ingresses meanwhile.
-func (s *show) perform(ctx context.Context) ([]Reload, traffic.Report, error) {
+// perform runs the traffic, and the reloads meanwhile.
+func (s *show) perform(ctx context.Context) (Result, error) {
 	flowing, stopTraffic := context.WithCancel(ctx)
 	defer stopTraffic()
-	reported := make(chan traffic.Report, 1)
-	go func() { reported <- s.fleet.Run(flowing) }()
-
-	reloads, err := s.reloads(ctx)
+	result := Result{IngressKind: s.stage.cfg.Kind}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		result.Traffic, result.Resumable = s.fleets.run(flowing)
+	}()
+	reloads, restarts, err := s.acts(ctx)
 	stopTraffic()
-	report := <-reported
+	<-ended
 	if err == nil {
 		s.print.say("traffic stopped in good order")
 	}
-	return reloads, report, err
+	result.Reloads, result.Restarts = reloads, restarts
+	return result, err
 }
 
 // announces reports whether the nth reload, from 0, is announced.
@@ -124,41 +121,55 @@ func (s *show) announces(n int) bool {
 	return s.stage.cfg.Announce == All || (s.stage.cfg.Announce == Half && (n+turn)%2 == 0)
 }
 
-func (s *show) reloads(ctx context.Context) ([]Reload, error) {
+// acts are the reloads of the ingresses, and the restart of a relay.
+func (s *show) acts(ctx context.Context) ([]Reload, []Restart, error) {
 	begin := time.Now()
-	if err := s.clientsReady(ctx); err != nil {
-		return nil, err
+	if err := s.fleets.ready(ctx); err != nil {
+		return nil, nil, err
 	}
-	s.print.say("%d clients connected within %s, half through each ingress; traffic flows both ways",
-		s.stage.cfg.Clients, time.Since(begin).Round(time.Millisecond))
+	s.print.say("%d plain clients, half through each ingress, and %d resumable ones connected within %s; traffic flows both ways",
+		s.stage.cfg.Clients, s.stage.cfg.Resumable, time.Since(begin).Round(time.Millisecond))
 	if err := pause(ctx, s.stage.cfg.Settle); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var all []Reload
+	var reloads []Reload
 	for n := range s.stage.cfg.Reloads {
 		r, err := s.reload(ctx, s.stage.ingresses[n%len(s.stage.ingresses)], s.announces(n))
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		all = append(all, r)
-		now := s.fleet.Snapshot()
-		s.print.say("reload %d of %d is over: %d moved, %d clients of ingress %s disconnected and back, %d of the other; sent %d, received %d, %s",
-			n+1, s.stage.cfg.Reloads, r.Moved, r.Disconnected, r.Ingress, r.DisconnectedElsewhere,
-			now.Sent, now.Echoed+now.Counted, now.Faults())
+		reloads = append(reloads, r)
+		s.print.say("reload %d of %d is over: %d moved; plain clients: %d of ingress %s disconnected and back, %d of the other; resumable ones: %d; %s",
+			n+1, s.stage.cfg.Reloads, r.Moved, r.Disconnected, r.Ingress, r.DisconnectedElsewhere, r.DisconnectedResumable, s.soFar())
 	}
-	return all, nil
+	if !s.stage.cfg.Restart {
+		return reloads, nil, nil
+	}
+	r, err := s.restart(ctx)
+	return reloads, []Restart{r}, err
 }
 
-func (s *show) clientsReady(ctx context.Context) error {
-	timeout := time.NewTimer(readyTimeout)
-	defer timeout.Stop()
-	select {
-	case <-s.fleet.Ready():
-		return nil
-	case <-timeout.C:
-		return fmt.Errorf("only %d of %d clients were connected within %s; try fewer with --clients",
-			s.fleet.Snapshot().Connected, s.stage.cfg.Clients, readyTimeout)
-	case <-ctx.Done():
-		return context.Cause(ctx)
+// soFar says what the clients sent and received.
+func (s *show) soFar() string {
+	var sent, received uint64
+	var faults verify.Tally
+	for _, f := range s.fleets.all() {
+		now := f.Snapshot()
+		sent, received, faults = sent+now.Sent, received+now.Echoed+now.Counted, faults.Plus(now.Faults())
 	}
+	return fmt.Sprintf("sent %d, received %d, %s", sent, received, faults)
+}
+
+// disconnected returns how often plain and resumable clients were disconnected so far.
+func (s *show) disconnected() (plain, resumable uint64) {
+	for _, n := range s.fleets.plain.Snapshot().Disconnected {
+		plain += n
+	}
+	if s.fleets.resumable == nil {
+		return plain, 0
+	}
+	for _, n := range s.fleets.resumable.Snapshot().Disconnected {
+		resumable += n
+	}
+	return plain, resumable
 }

@@ -35,6 +35,7 @@ func TestConfigRefused(t *testing.T) {
 		`--announce: "x"`: func(c *Config) { c.Announce = "x" },
 		"--reloads: 0":    func(c *Config) { c.Reloads = 0 },
 		"--clients: 1":    func(c *Config) { c.Clients = 1 },
+		"--resumable: -1": func(c *Config) { c.Resumable = -1 },
 		"--grace: 0s":     func(c *Config) { c.Grace = 0 },
 		"--grace: 1.5s":   func(c *Config) { c.Grace = 1500 * time.Millisecond },
 		"--settle: -1ns":  func(c *Config) { c.Settle = -1 },
@@ -53,9 +54,9 @@ func TestNarrator(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
-		ingressOf := func(id string) (string, bool) { return "b", id != "gone" }
+		groupOf := func(id string) (string, bool) { return "b", id != "gone" }
 		l := newLedger()
-		n := newNarrator("relay-1", &printer{begin: time.Now(), w: &out}, l, ingressOf)
+		n := newNarrator("relay-1", &printer{begin: time.Now(), w: &out}, l, groupOf)
 		n.servers["s/1"] = "s through a"
 		events := make(chan *holdfastv1.WatchEventsResponse)
 		ended := make(chan struct{})
@@ -102,19 +103,30 @@ func TestNarrator(t *testing.T) {
 		if out.String() != want {
 			t.Errorf("got:\n%s\nwant:\n%s", out.String(), want)
 		}
-		if m := l.moves(); m.total() != 3 || m.byIngress["b"] != 2 || m.missed != 7 {
+		if m := l.moves(); m.total() != 3 || m.by["b"] != 2 || m.missed != 7 {
 			t.Errorf("%+v", m)
 		}
 	})
 }
 
+// judged is a result of reloads with traffic.
+func judged(reloads []Reload, m moves, plain traffic.Report, resumable *traffic.Report) Result {
+	r := Result{IngressKind: Embedded, Reloads: reloads, Traffic: plain, Resumable: resumable}
+	r.judge(m)
+	return r
+}
+
 func TestJudgement(t *testing.T) {
 	t.Parallel()
-	m := moves{byIngress: map[string]int{"b": 2}, pauses: []time.Duration{time.Millisecond, 3 * time.Millisecond}}
-	report := traffic.Report{ByIngress: []traffic.Ingress{
+	m := moves{by: map[string]int{"b": 2, "resumable": 3}, pauses: []time.Duration{time.Millisecond, 3 * time.Millisecond}}
+	plain := traffic.Report{ByIngress: []traffic.Ingress{
 		{Ingress: "a", Clients: 1, Disconnected: 1, Reasons: map[string]uint64{"Unavailable": 1}}, {Ingress: "b", Clients: 1},
 	}}
-	kept := newResult(Embedded, []Reload{{Ingress: "a", Announced: true, Safe: true, Moved: 2, Disconnected: 1}}, m, report)
+	resumable := traffic.Report{
+		Clients: 4, Connections: 4, Moves: 5, MovesCut: 1, LongestCut: 12.3,
+		ByIngress: []traffic.Ingress{{Ingress: "a", Clients: 3}, {Ingress: "b", Clients: 1}},
+	}
+	kept := judged([]Reload{{Ingress: "a", Announced: true, Safe: true, Moved: 2, Disconnected: 1}}, m, plain, &resumable)
 	if err := kept.Err(); err != nil {
 		t.Error(err)
 	}
@@ -123,24 +135,38 @@ func TestJudgement(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"a                1        1        0      1             Unavailable: 1",
-		"b                0        1        2      0             -",
-		"p50 1.00 ms, p99 3.00 ms", "the guarantee was KEPT",
+		"plain, through a  1        1       0      0          1             Unavailable: 1",
+		"plain, through b  0        1       2      0          0             -",
+		"resumable         1        4       3      5          0             -",
+		"p50 1.00 ms, p99 3.00 ms", "4 with 4 logical connections; 5 own moves, 1 of them after the stream had gone, for 12 ms",
+		"the guarantee was KEPT", "neither a resumable client nor its application saw a disconnect",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in:\n%s", want, out.String())
 		}
 	}
-
-	faulty := report
-	faulty.Tally = verify.Tally{Lost: 1}
+	faulty, lost := plain, verify.Tally{Lost: 1}
+	faulty.Tally = lost
 	for want, r := range map[string]Result{
-		"lost=1":                 newResult(Embedded, []Reload{{Moved: 2}}, m, faulty),
-		"could not make it safe": newResult(Embedded, []Reload{{Announced: true, Moved: 2}}, m, report),
-		"1 clients of the other": newResult(Embedded, []Reload{{DisconnectedElsewhere: 1, Moved: 2}}, m, report),
-		"nothing was moved":      newResult(Embedded, []Reload{{Ingress: "a"}, {Ingress: "b"}}, moves{}, report),
+		"plain clients: lost=1":  judged([]Reload{{Moved: 2}}, m, faulty, nil),
+		"could not make it safe": judged([]Reload{{Announced: true, Moved: 2}}, m, plain, nil),
+		"1 clients of the other": judged([]Reload{{DisconnectedElsewhere: 1, Moved: 2}}, m, plain, nil),
+		"nothing was moved":      judged([]Reload{{Ingress: "a"}, {Ingress: "b"}}, moves{}, plain, nil),
 	} {
 		if err := r.Err(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+	for want, change := range map[string]func(*traffic.Report){
+		"resumable clients: lost=1":             func(r *traffic.Report) { r.Tally = lost },
+		"4 resumable clients had 5 logical":     func(r *traffic.Report) { r.Connections = 5 },
+		"2 logical connections of resumable":    func(r *traffic.Report) { r.Unfinished = 2 },
+		"7 messages of resumable clients were ": func(r *traffic.Report) { r.CutInFlight = 7 },
+		"no resumable client has moved":         func(r *traffic.Report) { r.Moves = 0 },
+	} {
+		bad := resumable
+		change(&bad)
+		if err := judged([]Reload{{Moved: 2}}, m, plain, &bad).Err(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
 		}
 	}

@@ -34,9 +34,9 @@ func (p *printer) say(format string, values ...any) {
 
 // moves is what the relays said about the connections that were moved.
 type moves struct {
-	// byIngress counts them by the ingress of their client.
-	byIngress map[string]int
-	pauses    []time.Duration
+	// by counts them by whose they are: plain clients of an ingress, or resumable ones.
+	by     map[string]int
+	pauses []time.Duration
 	// missed is the number of events that the relay dropped because the demo was too slow.
 	missed uint64
 }
@@ -49,19 +49,19 @@ type ledger struct {
 	moved moves // under mu
 }
 
-func newLedger() *ledger { return &ledger{moved: moves{byIngress: map[string]int{}}} }
+func newLedger() *ledger { return &ledger{moved: moves{by: map[string]int{}}} }
 
 // moves returns what was moved so far.
 func (l *ledger) moves() moves {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return moves{maps.Clone(l.moved.byIngress), slices.Clone(l.moved.pauses), l.moved.missed}
+	return moves{maps.Clone(l.moved.by), slices.Clone(l.moved.pauses), l.moved.missed}
 }
 
 func (l *ledger) add(ingress string, pause time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.moved.byIngress[ingress]++
+	l.moved.by[ingress]++
 	l.moved.pauses = append(l.moved.pauses, pause)
 }
 
@@ -76,8 +76,8 @@ type narrator struct {
 	relay  string // its id
 	print  *printer
 	ledger *ledger
-	// ingressOf returns the ingress of the client of a logical connection.
-	ingressOf func(connectionID string) (string, bool)
+	// groupOf returns to which clients that of a logical connection belongs.
+	groupOf func(connectionID string) (string, bool)
 
 	// Owned by the goroutine that narrates.
 	servers map[string]string // how a server connection is called, by id
@@ -90,9 +90,9 @@ type gathered struct {
 	pauses []time.Duration
 }
 
-func newNarrator(relay string, print *printer, l *ledger, ingressOf func(string) (string, bool)) *narrator {
+func newNarrator(relay string, print *printer, l *ledger, groupOf func(string) (string, bool)) *narrator {
 	return &narrator{
-		relay: relay, print: print, ledger: l, ingressOf: ingressOf, servers: map[string]string{}, lines: map[string]*gathered{},
+		relay: relay, print: print, ledger: l, groupOf: groupOf, servers: map[string]string{}, lines: map[string]*gathered{},
 	}
 }
 
@@ -126,6 +126,12 @@ func (n *narrator) take(e *holdfastv1.WatchEventsResponse) {
 		n.takeMove(e, "resumed")
 	case holdfastv1.EventKind_EVENT_KIND_CONNECTION_PARKED:
 		n.gather("parked, as "+n.server(e.GetServerConnectionId())+" is lost or does not answer", 0)
+	case holdfastv1.EventKind_EVENT_KIND_CLIENT_RESUMED:
+		n.gather("taken up here, where their clients have come anew", 0)
+	case holdfastv1.EventKind_EVENT_KIND_CLIENT_AWAY:
+		n.gather("waiting for their clients, whose streams are gone", 0)
+	case holdfastv1.EventKind_EVENT_KIND_CONNECTION_LET_GO:
+		n.gather("let go, as they go on at the other relay", 0)
 	case holdfastv1.EventKind_EVENT_KIND_MISSED:
 		n.ledger.miss(e.GetMissed())
 		n.print.say("%s: %d events were missed", n.relay, e.GetMissed())
@@ -139,13 +145,21 @@ func (n *narrator) take(e *holdfastv1.WatchEventsResponse) {
 // takeMove takes a connection that is on another server connection now. How it came there, the word says.
 func (n *narrator) takeMove(e *holdfastv1.WatchEventsResponse, how string) {
 	pause := e.GetPause().AsDuration()
-	in, known := n.ingressOf(e.GetConnectionId())
+	group, known := n.groupOf(e.GetConnectionId())
 	if !known {
-		in = "?"
+		group = "?"
 	}
-	n.ledger.add(in, pause)
-	n.gather(fmt.Sprintf("with clients through %s %s from %s to %s",
-		in, how, n.server(e.GetPreviousServerConnectionId()), n.server(e.GetServerConnectionId())), pause)
+	n.ledger.add(group, pause)
+	n.gather(fmt.Sprintf("%s %s from %s to %s",
+		groupWords(group), how, n.server(e.GetPreviousServerConnectionId()), n.server(e.GetServerConnectionId())), pause)
+}
+
+// groupWords says whose connections they are.
+func groupWords(group string) string {
+	if group == resumableClients {
+		return "of resumable clients"
+	}
+	return "with clients through " + group
 }
 
 func (n *narrator) gather(line string, pause time.Duration) {

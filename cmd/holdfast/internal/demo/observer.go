@@ -19,6 +19,8 @@ import (
 const (
 	announceWait     = 10 * time.Second
 	announceDeadline = 2 * time.Minute
+	// tellEvery is how often the progress of a reload is told.
+	tellEvery = time.Second
 )
 
 // observer asks one relay, and tells its events.
@@ -40,7 +42,7 @@ func (s *show) observe(ctx context.Context, r *relay) (*observer, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &observer{relay: r.id, print: s.print, admin: client, narrator: newNarrator(r.id, s.print, s.ledger, s.fleet.IngressOf)}
+	o := &observer{relay: r.id, print: s.print, admin: client, narrator: newNarrator(r.id, s.print, s.ledger, s.fleets.groupOf)}
 	err = s.stage.attached(ctx, r.id, client)
 	if err == nil {
 		err = o.learnServers(ctx)
@@ -115,7 +117,7 @@ func (o *observer) announce(ctx context.Context, ingress string) (*holdfastv1.Re
 	if err != nil {
 		return nil, o.admin.Explain(err)
 	}
-	last := ""
+	var told time.Time
 	for {
 		p, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
@@ -124,9 +126,9 @@ func (o *observer) announce(ctx context.Context, ingress string) (*holdfastv1.Re
 		if err != nil {
 			return nil, o.admin.Explain(err)
 		}
-		if line := progress.Line(p); line != last {
-			o.print.say("%s: reload announced: %s", o.relay, line)
-			last = line
+		if now := time.Now(); p.GetDone() || now.Sub(told) >= tellEvery {
+			o.print.say("%s: reload announced: %s", o.relay, progress.Line(p))
+			told = now
 		}
 		if p.GetDone() {
 			return p, nil

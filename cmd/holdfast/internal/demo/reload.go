@@ -2,8 +2,12 @@ package demo
 
 import (
 	"context"
+	"errors"
+	"sync"
 	"syscall"
 	"time"
+
+	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
 
 	"github.com/holdfast/holdfast/cmd/holdfast/internal/admin"
 )
@@ -19,16 +23,19 @@ type Reload struct {
 	Safe    bool   `json:"safe"`
 	Planned uint32 `json:"planned"`
 	Moved   int    `json:"moved"`
-	// Disconnected and DisconnectedElsewhere count the clients of the reloaded ingress and of the other.
+	// Disconnected and DisconnectedElsewhere count the plain clients of the reloaded ingress and of the other,
+	// DisconnectedResumable the resumable clients of both.
 	Disconnected          uint64  `json:"disconnected"`
 	DisconnectedElsewhere uint64  `json:"disconnected_elsewhere"`
+	DisconnectedResumable uint64  `json:"disconnected_resumable"`
 	Seconds               float64 `json:"seconds"`
 }
 
 // reload reloads one ingress and waits until everything stands again.
 func (s *show) reload(ctx context.Context, in *ingress, announced bool) (Reload, error) {
 	begin := time.Now()
-	before, movedBefore := s.fleet.Snapshot().Disconnected, s.ledger.moves().total()
+	before, movedBefore := s.fleets.plain.Snapshot().Disconnected, s.ledger.moves().total()
+	_, resumableBefore := s.disconnected()
 	r := Reload{Ingress: in.id, Announced: announced}
 	old, err := s.serverConnections(ctx, in.id)
 	if err != nil {
@@ -56,30 +63,37 @@ func (s *show) reload(ctx context.Context, in *ingress, announced bool) (Reload,
 	if err := pause(ctx, s.stage.cfg.Settle); err != nil {
 		return r, err
 	}
-	for id, n := range s.fleet.Snapshot().Disconnected {
+	for id, n := range s.fleets.plain.Snapshot().Disconnected {
 		if id == in.id {
 			r.Disconnected = n - before[id]
 		} else {
 			r.DisconnectedElsewhere += n - before[id]
 		}
 	}
+	_, resumable := s.disconnected()
+	r.DisconnectedResumable = resumable - resumableBefore
 	r.Moved = s.ledger.moves().total() - movedBefore
 	r.Seconds = milliseconds(time.Since(begin).Round(time.Millisecond)) / 1000
 	return r, nil
 }
 
-// announce has the relays move the logical connections off the ingress.
+// announce has the relays, all at once, move the logical connections off the ingress, and the resumable clients.
 func (s *show) announce(ctx context.Context, in *ingress, r *Reload) error {
+	done, errs := make([]*holdfastv1.ReloadIngressResponse, len(s.observers)), make([]error, len(s.observers))
+	var all sync.WaitGroup
+	for n, o := range s.observers {
+		all.Go(func() { done[n], errs[n] = o.announce(ctx, in.id) })
+	}
+	all.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
 	r.Safe = true
-	for _, o := range s.observers {
-		done, err := o.announce(ctx, in.id)
-		if err != nil {
-			return err
-		}
-		r.Planned += done.GetPlanned()
-		if !done.GetSafeToReload() {
+	for n, o := range s.observers {
+		r.Planned += done[n].GetPlanned()
+		if !done[n].GetSafeToReload() {
 			r.Safe = false
-			s.print.say("%s: ingress %s is NOT safe to reload, left: %s", o.relay, in.id, admin.Left(done.GetLeft()))
+			s.print.say("%s: ingress %s is NOT safe to reload, left: %s", o.relay, in.id, admin.Left(done[n].GetLeft()))
 		}
 	}
 	if r.Safe {
@@ -104,7 +118,7 @@ func (s *show) stand(ctx context.Context, id string, old map[string]bool) error 
 				return false
 			}
 		}
-		return s.fleet.Snapshot().Connected == s.stage.cfg.Clients
+		return s.fleets.connected() == s.fleets.clients
 	})
 }
 

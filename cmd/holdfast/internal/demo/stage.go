@@ -23,6 +23,10 @@ const (
 	// readyTimeout is how long a process may take to serve.
 	readyTimeout = 15 * time.Second
 	pollInterval = 50 * time.Millisecond
+	// reconnectWindow is over what time a relay spreads the resumable clients that it asks to move.
+	reconnectWindow = time.Second
+	// relayGrace is for how long a relay lets streams run on at its end: resumable clients move in half of that.
+	relayGrace = 4 * time.Second
 )
 
 // relay is one of the two relays.
@@ -89,15 +93,21 @@ func (s *stage) build(ctx context.Context) error {
 // keyFile is where the relays find the key that they share.
 func (s *stage) keyFile() string { return filepath.Join(s.dir, "resume-keys") }
 
-func (s *stage) startRelay(ctx context.Context, r *relay) (err error) {
+func (s *stage) startRelay(ctx context.Context, r *relay) error {
+	s.relays = append(s.relays, r)
+	return s.runRelay(ctx, r, r.id)
+}
+
+// runRelay starts the process of the relay and waits until it serves. What it writes goes by the name.
+func (s *stage) runRelay(ctx context.Context, r *relay, name string) (err error) {
 	r.process, err = s.processes.Start(
-		r.id, s.programs.relay, "--relay-id", r.id, "--listen", r.address, "--admin-listen", r.admin,
-		"--resume-key-file", s.keyFile(), "--log-format", "text", "--shutdown-grace", "2s",
+		name, s.programs.relay, "--relay-id", r.id, "--listen", r.address, "--admin-listen", r.admin,
+		"--resume-key-file", s.keyFile(), "--reconnect-window", reconnectWindow.String(),
+		"--log-format", "text", "--shutdown-grace", relayGrace.String(),
 	)
 	if err != nil {
 		return err
 	}
-	s.relays = append(s.relays, r)
 	return serving(ctx, r.id, r.address)
 }
 

@@ -73,6 +73,12 @@ func (g *Group) Stop(grace time.Duration) error {
 	return errors.Join(errs...)
 }
 
+// End ends one process, and waits for it. Another one may be started in its place then.
+func (g *Group) End(p *Process, grace time.Duration) error {
+	g.running = slices.DeleteFunc(g.running, func(o *Process) bool { return o == p })
+	return p.stop(grace)
+}
+
 // PID returns the process id.
 func (p *Process) PID() int { return p.command.Process.Pid }
 

@@ -3,8 +3,8 @@ package traffic
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -30,7 +30,8 @@ type link interface {
 	// receive appends what came to the messages. Its error is io.EOF when the application has closed the connection.
 	receive(ctx context.Context, all []message) ([]message, error)
 	closeSend(ctx context.Context) error
-	close()
+	// close lets go, at once when the context is over.
+	close(ctx context.Context)
 }
 
 // dialOptions are those of every client.
@@ -53,7 +54,7 @@ func openPlain(life context.Context, cfg *Config, address string) (link, error) 
 	}
 	p := &plain{conn: conn}
 	if err := p.greet(life, cfg.Application); err != nil {
-		p.close()
+		p.close(life)
 		return nil, err
 	}
 	return p, nil
@@ -113,7 +114,7 @@ func (p *plain) receive(_ context.Context, all []message) ([]message, error) {
 }
 
 func (p *plain) closeSend(context.Context) error { return p.stream.CloseSend() }
-func (p *plain) close()                          { _ = p.conn.Close() }
+func (p *plain) close(context.Context)           { _ = p.conn.Close() }
 
 // moving is the connection of a resumable client.
 type moving struct{ *resumable.Connection }
@@ -158,9 +159,11 @@ func (m moving) receive(ctx context.Context, all []message) ([]message, error) {
 
 func (m moving) closeSend(ctx context.Context) error { return m.CloseSend(ctx) }
 
-// close lets go at once: a session that was stopped in good order has nothing to wait for.
-func (m moving) close() {
-	over, cancel := context.WithCancelCause(context.Background())
-	cancel(io.EOF)
-	_ = m.Close(over)
+// lastWord is for how long a connection that is over may take to tell the relay that its end has come.
+const lastWord = 2 * time.Second
+
+func (m moving) close(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, lastWord)
+	defer cancel()
+	_ = m.Close(ctx) // How it ended is known already.
 }

@@ -86,8 +86,8 @@ func (c *client) open(ctx context.Context) (*session, error) {
 }
 
 func (s *session) close() {
+	s.link.close(s.life)
 	s.cancel(nil)
-	s.link.close()
 }
 
 // run sends and receives until the connection ends, and stops it in good order when ctx is done.
