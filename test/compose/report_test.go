@@ -6,23 +6,26 @@ import (
 	"strings"
 )
 
-// report is the last thing that "holdfast traffic --output json" prints. What has to be 0 is a json.Number,
-// as that is empty when the report does not say it.
+// report is the last thing that "holdfast traffic --output json" prints: of the plain clients, or of the resumable ones. What has
+// to be 0 is a json.Number, as that is empty when the report does not say it.
 type report struct {
-	Sent      int64           `json:"sent"`
-	Received  int64           `json:"received"`
-	Lost      json.Number     `json:"lost"`
-	Doubled   json.Number     `json:"doubled"`
-	Reordered json.Number     `json:"reordered"`
-	Corrupted json.Number     `json:"corrupted"`
-	ByIngress []ingressReport `json:"by_ingress"`
+	Sent      int64       `json:"sent"`
+	Received  int64       `json:"received"`
+	Lost      json.Number `json:"lost"`
+	Doubled   json.Number `json:"doubled"`
+	Reordered json.Number `json:"reordered"`
+	Corrupted json.Number `json:"corrupted"`
+	// Connections is how many logical connections the clients opened.
+	Connections int64           `json:"connections"`
+	Moves       int64           `json:"moves"`
+	ByIngress   []ingressReport `json:"by_ingress"`
 }
 
 type ingressReport struct {
 	Ingress      string      `json:"ingress"`
 	Clients      int64       `json:"clients"`
 	Disconnected json.Number `json:"disconnected"`
-	Moved        int64       `json:"moved"`
+	Reasons      map[string]int64
 }
 
 // connection is one line of "holdfast list clients --output json".
@@ -91,18 +94,18 @@ func (d *deployment) list(ctx context.Context, relay, what string, into any) {
 	}
 }
 
-// stopClients ends the load client as an operator would, and reads what it says at the end.
-func (d *deployment) stopClients(ctx context.Context) report {
+// stopClients ends a load client as an operator would, and reads what it says at the end.
+func (d *deployment) stopClients(ctx context.Context, service string) report {
 	d.t.Helper()
-	id := d.container(ctx, "clients")
-	d.mustCompose(ctx, "stop", "clients") // SIGTERM
+	id := d.container(ctx, service)
+	d.mustCompose(ctx, "stop", service) // SIGTERM
 	if code := d.must(ctx, "docker", "inspect", "--format", "{{.State.ExitCode}}", id); code != "0" {
-		d.t.Errorf("clients: exit code %s, want 0", code)
+		d.t.Errorf("%s: exit code %s, want 0", service, code)
 	}
 	out := d.must(ctx, "docker", "logs", id)
 	r, ok := lastReport(out)
 	if !ok {
-		d.t.Fatalf("clients: no final report in:\n%s", tail(out, 20))
+		d.t.Fatalf("%s: no final report in:\n%s", service, tail(out, 20))
 	}
 	return r
 }

@@ -16,6 +16,7 @@ import (
 type trafficCommand struct {
 	Addresses     []string      `required:"" placeholder:"HOST:PORT" help:"The ingresses; the clients are spread evenly over them."`
 	Clients       int           `default:"200" help:"The number of clients."`
+	Resumable     bool          `help:"Clients that move by themselves when the way that they came in goes, each between all of the addresses."`
 	Application   string        `help:"The application to talk to; left out, the relay's default one."`
 	Rate          float64       `default:"50" help:"Messages that each client sends in a second."`
 	Size          int           `default:"64" help:"Bytes of each message."`
@@ -48,7 +49,7 @@ func (c *trafficCommand) Run(ctx context.Context, e *environment) error {
 		return err
 	}
 	fleet, err := traffic.New(traffic.Config{
-		Addresses: c.Addresses, Clients: c.Clients, Application: c.Application, Rate: c.Rate, Size: c.Size,
+		Addresses: c.Addresses, Clients: c.Clients, Resumable: c.Resumable, Application: c.Application, Rate: c.Rate, Size: c.Size,
 		CountInterval: c.CountInterval, StopGrace: c.StopGrace, DialOptions: options,
 	})
 	if err != nil {

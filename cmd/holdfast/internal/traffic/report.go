@@ -128,6 +128,9 @@ func (r Report) Write(w io.Writer) error {
 	if len(r.Refused) > 0 {
 		fmt.Fprintf(w, "\ncould not connect: %s\n", Reasons(r.Refused))
 	}
+	if r.Moves > 0 {
+		fmt.Fprintf(w, "\nmoves of the clients: %d, %d of them after the stream had gone, for %.0f ms at most\n", r.Moves, r.MovesCut, r.LongestCut)
+	}
 	if r.Unfinished > 0 {
 		fmt.Fprintf(w, "\nlogical connections that did not end in time: %d\n", r.Unfinished)
 	}

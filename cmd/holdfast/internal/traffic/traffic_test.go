@@ -273,7 +273,16 @@ func TestReportForms(t *testing.T) {
 	if err := r.Write(&text); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"to the application  10", "Unavailable: 1", "round trip p50 1.2 ms"} {
+	if strings.Contains(text.String(), "moves of the clients") {
+		t.Errorf("plain clients are said to move:\n%s", text.String())
+	}
+	r.Moves, r.MovesCut, r.LongestCut = 3, 1, 12.3
+	if err := r.Write(&text); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"moves of the clients: 3, 1 of them after the stream had gone, for 12 ms at most", "to the application  10", "Unavailable: 1", "round trip p50 1.2 ms",
+	} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("the text does not have %q:\n%s", want, text.String())
 		}
