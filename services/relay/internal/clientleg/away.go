@@ -8,13 +8,10 @@ import (
 	"github.com/holdfast/holdfast/services/relay/internal/logical"
 )
 
-// wait keeps the connection of a resumable client whose stream is gone, for as long as it may take to come back.
-func (s *Service) wait(l *session) {
-	s.mu.Lock()
+// waitLocked keeps the connection of a resumable client whose stream is gone, for as long as it may take to come back.
+func (s *Service) waitLocked(l *session) {
 	l.left = time.Now()
 	s.away[l.conn.ID] = append(s.away[l.conn.ID], l)
-	s.mu.Unlock()
-	s.registry.ClientAway(l.conn)
 }
 
 // back says that the client of the connection has come back: whoever it was before is away no more, and counts no more.
@@ -31,6 +28,7 @@ func (s *Service) forgetLocked(id uint64) (over []*session) {
 		gone := isOver(l.conn)
 		if gone {
 			over = append(over, l)
+			l.noteMovedLocked()
 		}
 		return gone
 	})

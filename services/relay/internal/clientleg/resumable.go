@@ -271,9 +271,46 @@ type round struct {
 	asked, moved, left int
 }
 
+// verdictTime is for how long a client that was asked, and whose stream is gone, may have moved unheard: one that moves to another relay
+// lets go of its stream here when that one welcomes it, and the app server's word for it may come later.
+const verdictTime = 2 * time.Second
+
+// noteMovedLocked counts a session whose connection is over, and which is forgotten, when it has moved as it was asked to.
+func (l *session) noteMovedLocked() {
+	if l.asked != nil && l.hasMoved() {
+		l.asked.moved++
+	}
+}
+
+func (l *session) hasMoved() bool {
+	return l.conn.Closure().Reason == holdfastv1.CloseReason_CLOSE_REASON_RESUMED_ELSEWHERE
+}
+
+// progressLocked returns how far the round is.
+func (s *Service) progressLocked(r *round, now time.Time) (asked, moved, waiting int) {
+	moved, waiting = r.moved, r.asked-r.left
+	if r.left == r.moved {
+		return r.asked, moved, waiting
+	}
+	for _, sessions := range s.away {
+		for _, l := range sessions {
+			switch {
+			case l.asked != r:
+			case !isOver(l.conn):
+				if now.Sub(l.left) < verdictTime {
+					waiting++
+				}
+			case l.hasMoved():
+				moved++ // and is about to be forgotten
+			}
+		}
+	}
+	return r.asked, moved, waiting
+}
+
 // Ask asks the resumable clients that came in through the ingress, or all when it is empty, to move, spread over the configured window.
-// The function that it returns says how far that is: how many were asked, how many have resumed on another stream, and how
-// many streams of those that were asked are still there.
+// The function that it returns says how far that is: how many were asked, how many have resumed on another stream, and of how
+// many the streams are still there, or went just now and may have.
 func (s *Service) Ask(through string, reason holdfastv1.ReconnectReason) func() (asked, moved, waiting int) {
 	return s.ask(through, reason, s.config.Resume.ReconnectWindow)
 }
@@ -297,7 +334,7 @@ func (s *Service) ask(through string, reason holdfastv1.ReconnectReason, window 
 	return func() (asked, moved, waiting int) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		return r.asked, r.moved, r.asked - r.left
+		return s.progressLocked(r, time.Now())
 	}
 }
 

@@ -169,15 +169,18 @@ func (s *Service) serve(st stream) error {
 func (s *Service) leave(l *session) {
 	s.mu.Lock()
 	delete(s.served, l)
+	waits := l.conn.Resumable && !isOver(l.conn)
 	if l.asked != nil {
 		l.asked.left++
-		if isOver(l.conn) && l.conn.Closure().Reason == holdfastv1.CloseReason_CLOSE_REASON_RESUMED_ELSEWHERE {
-			l.asked.moved++
-		}
+	}
+	if waits {
+		s.waitLocked(l)
+	} else {
+		l.noteMovedLocked()
 	}
 	s.mu.Unlock()
-	if l.conn.Resumable && !isOver(l.conn) {
-		s.wait(l)
+	if waits {
+		s.registry.ClientAway(l.conn)
 		return
 	}
 	l.conn.ClientGone("the client's stream ended")
