@@ -5,7 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -101,6 +103,7 @@ func (c *crowd) next(kind string) (found line, before []line) {
 // Thousands of clients of an ingress that is about to be reloaded come in by the other way evenly over the time that they are given,
 // and none is lost.
 func TestSpread(t *testing.T) {
+	load := loadPerCPU(t)
 	s := startSystem(t, "--reconnect-window", spreadWindow.String())
 	one, a, b := s.relays[0], s.ingresses[0], s.ingresses[1]
 	c := startCrowd(t, a.servers[0], b.clients) // through ingress a they all come to relay one
@@ -121,7 +124,13 @@ func TestSpread(t *testing.T) {
 	}
 	_ = c.in.Close()
 	ended, lines := c.next("ended")
-	judgeArrivals(t, begin, lines)
+	most := judgeArrivals(t, begin, lines)
+	switch {
+	case load > busy:
+		t.Logf("SKIPPED: %.0f processes waited for each CPU before the test began, so that it does not judge when clients came", load)
+	case most > 2*crowdSize/bins:
+		t.Errorf("%d clients came within %v, more than twice the mean of %d", most, spreadWindow/bins, crowdSize/bins)
+	}
 	if opened := ended.TCP - connected.TCP; opened > mostTCP {
 		t.Errorf("%d TCP connections were opened to move, want %d at most", opened, mostTCP)
 	}
@@ -132,8 +141,8 @@ func TestSpread(t *testing.T) {
 	}
 }
 
-// judgeArrivals fails the test unless each client has come once, and no moment got more than its share.
-func judgeArrivals(t *testing.T, begin time.Time, lines []line) {
+// judgeArrivals fails the test unless each client has come once, and returns how many came in the fullest part of the window.
+func judgeArrivals(t *testing.T, begin time.Time, lines []line) (most int) {
 	t.Helper()
 	arrived := make([]int, bins+1) // the last bin is for who comes after the time
 	var last, interrupted time.Duration
@@ -154,7 +163,21 @@ func judgeArrivals(t *testing.T, begin time.Time, lines []line) {
 	if len(lines) != crowdSize {
 		t.Errorf("%d clients moved, want %d once each", len(lines), crowdSize)
 	}
-	if most := slices.Max(arrived); most > 2*crowdSize/bins {
-		t.Errorf("%d clients came within %v, more than twice the mean of %d", most, spreadWindow/bins, crowdSize/bins)
+	return slices.Max(arrived)
+}
+
+// busy is from how many processes a CPU on, that run or would like to, the machine is too busy to say when something happens.
+const busy = 4
+
+func loadPerCPU(t *testing.T) float64 {
+	t.Helper()
+	raw, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		t.Fatal(err)
 	}
+	load, err := strconv.ParseFloat(strings.Fields(string(raw))[0], 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return load / float64(runtime.NumCPU())
 }

@@ -64,7 +64,7 @@ func startSystem(t *testing.T, flags ...string) *system {
 		r := &relay{id: id, listen: at[0], sockets: at[1], admin: at[2]}
 		r.flags = slices.Concat([]string{
 			"--listen", r.listen, "--websocket-listen", r.sockets, "--admin-listen", r.admin, "--relay-id", id,
-			"--resume-key-file", keys, "--heartbeat-interval", "1s", "--shutdown-grace", shutdownGrace.String(), "--log-level", "warn",
+			"--resume-key-file", keys, "--heartbeat-interval", "5s", "--shutdown-grace", shutdownGrace.String(), "--log-level", "warn",
 		}, flags)
 		r.start(t)
 		r.dial(t)
