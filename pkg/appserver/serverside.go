@@ -23,7 +23,7 @@ func (c *Connection) receive(sc *serverConn, in *wire.Frame) {
 		c.mu.Unlock()
 		return
 	}
-	before := c.end.State()
+	before, epoch := c.end.State(), c.end.Epoch()
 	verdict, err := c.end.Receive(sc.path, f)
 	if err != nil {
 		fx := c.breachLocked(err)
@@ -37,8 +37,10 @@ func (c *Connection) receive(sc *serverConn, in *wire.Frame) {
 	if m, ok := c.end.Inbox.Closing(); ok && c.closed == nil {
 		c.closed = &CloseError{Reason: holdfastv1.CloseReason(m.Reason), Detail: string(m.Payload)}
 	}
-	c.followLocked(sc, f, verdict, before, begun)
-	if m := in.Rare.GetMigrate(); f.Kind == ordering.Adopt && f.Epoch == c.end.Epoch() {
+	resumed := f.Kind != ordering.Ack && c.end.Epoch() != epoch // an Ack ends a handoff
+	adopted := resumed && f.Kind == ordering.Adopt
+	c.followLocked(sc, resumed, before, begun)
+	if m := in.Rare.GetMigrate(); adopted {
 		c.ingress, c.address = m.GetClientIngress(), m.GetClientAddress()
 	}
 	if c.discard {
@@ -50,7 +52,7 @@ func (c *Connection) receive(sc *serverConn, in *wire.Frame) {
 		reject = in.Reject(verdict, c.end.Epoch())
 	}
 	var over *holdfastv1.Frame
-	if f.Kind == ordering.Adopt && f.Epoch == c.end.Epoch() && c.end.Outbox.Ended() && f.Received == c.end.Outbox.Pushed() {
+	if adopted && c.end.Outbox.Ended() && f.Received == c.end.Outbox.Pushed() {
 		over = in.CloseNow(c.closed.Reason, c.closed.Detail) // the client has the Close, and all before it
 	}
 	fx := c.effectsLocked()
@@ -76,13 +78,11 @@ func (c *Connection) receive(sc *serverConn, in *wire.Frame) {
 	c.apply(fx)
 }
 
-// followLocked follows the steps of a move with lanes and the clock. Begun is the move that the frame may begin, or nil.
-func (c *Connection) followLocked(
-	sc *serverConn, f ordering.Frame, verdict ordering.Verdict, before ordering.ResponderState, begun *passage,
-) {
+// followLocked follows the steps of a move with lanes and the clock. Resumed says that the connection was taken up via the server
+// connection. Begun is the move that the frame may begin, or nil.
+func (c *Connection) followLocked(sc *serverConn, resumed bool, before ordering.ResponderState, begun *passage) {
 	switch now := c.end.State(); {
-	case verdict == ordering.Taken && f.Epoch == c.end.Epoch() &&
-		(f.Kind == ordering.Resume || f.Kind == ordering.Adopt || f.Kind == ordering.Open):
+	case resumed:
 		c.beginPassageLocked(begun)
 		c.uses = []use{c.useOf(sc)}
 		c.owing, c.paused = false, 0

@@ -26,8 +26,9 @@ func (r *Registry) Adopt(ctx context.Context, info logical.Info, process serverc
 			}
 			continue
 		}
+		claim.Newest = r.generations.newest(info.ID)
 		if e.current != nil {
-			if claim.Newest = e.current.Generation(); claim.Token < claim.Newest && e.current.Welcomed() {
+			if claim.Newest = max(claim.Newest, e.current.Generation()); claim.Token < claim.Newest && e.current.Welcomed() {
 				return nil, Refused(holdfastv1.RefuseReason_REFUSE_REASON_REPLAYED)
 			}
 		}

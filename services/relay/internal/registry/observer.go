@@ -63,6 +63,9 @@ func (r *Registry) Released(s *serverconn.Conn, end bool) {
 
 // Ended implements logical.Observer.
 func (r *Registry) Ended(c *logical.Connection, e logical.Ending) {
+	if c.Resumable { // before it leaves its place to another
+		r.generations.remember(c.ID, c.Generation(), time.Now())
+	}
 	r.connections.remove(c)
 	r.clientLeft(c.ClientIngress, e.Away)
 	if e.Opened {

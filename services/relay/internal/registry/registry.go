@@ -46,6 +46,7 @@ type Registry struct {
 
 	lastPath    atomic.Uint64
 	connections table
+	generations generations
 	// lettingGo: connections are let go of for other relays to take, so that of one that is not known here nothing may be said.
 	lettingGo atomic.Bool
 
