@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+
+	holdfastv1 "github.com/holdfast/holdfast/gen/holdfast/v1"
 )
 
 // slack is how late the end of a session may come after what caused it.
@@ -25,19 +27,24 @@ func newCauses() *causes {
 	return &causes{reloads: map[string][]time.Time{}, kills: map[string][]time.Time{}, shutdowns: map[string][]time.Time{}}
 }
 
-// note notes that something is done just now.
+// note notes that something is about to be done.
 func (c *causes) note(in map[string][]time.Time, where string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	in[where] = append(in[where], time.Now())
 }
 
+// noAppServer is the code with which a socket is closed for ERROR_REASON_NO_APP_SERVER.
+const noAppServer = websocket.StatusCode(4100 + holdfastv1.ErrorReason_ERROR_REASON_NO_APP_SERVER)
+
 // Why sessions end.
 const (
 	endStopped  = "stopped"
 	endShutdown = "told of the shutdown of its relay"
 	// endUnread is that of a client which is so slow that the relay was gone before it had read what it was told.
-	endUnread   = "its relay has shut down"
+	endUnread = "its relay has shut down"
+	// endAlone is that of a client that came to a relay which had just been started again.
+	endAlone    = "its relay had no app server yet"
 	endCut      = "its socket was cut"
 	endKilled   = "its relay was killed"
 	endReloaded = "its ingress was reloaded"
@@ -55,13 +62,17 @@ func (c *causes) why(s *session) (string, error) {
 	}
 	if closed, ok := errors.AsType[websocket.CloseError](s.err); ok {
 		told := closed.Code == websocket.StatusGoingAway && strings.HasPrefix(closed.Reason, "RELAY_SHUTDOWN: ")
-		if told && s.fits(c.shutdowns[s.relay], shutdownGrace, 0, shutdownGrace) { // its listener is open until it ends
+		if told && s.fits(c.shutdowns[s.relay], stopGrace, 0, stopGrace) { // its listener is open until it ends
 			return endShutdown, nil
+		}
+		alone := closed.Code == noAppServer && strings.HasPrefix(closed.Reason, "NO_APP_SERVER: ")
+		if alone && s.fits(slices.Concat(c.kills[s.relay], c.shutdowns[s.relay]), readyTimeout, 0, readyTimeout) {
+			return endAlone, nil
 		}
 		return "typed", fmt.Errorf("%w: it was closed with %d %q", errNoCause, closed.Code, closed.Reason)
 	}
 	switch {
-	case s.fits(c.kills[s.relay], 0, 0, 0):
+	case s.fits(c.kills[s.relay], relayAway, 0, relayAway): // until then nothing else is at its address
 		return endKilled, nil
 	case s.fits(c.reloads[s.ingress], time.Second, streamGrace, streamGrace): // in its moment the old workers still accept
 		return endReloaded, nil

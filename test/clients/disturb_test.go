@@ -126,8 +126,8 @@ func (s *system) reload(caused *causes, in *nginx, announced bool) {
 			s.t.Fatal(err)
 		}
 	}
-	in.reload(s.t)
 	caused.note(caused.reloads, in.id)
+	in.reload(s.t)
 	for _, r := range s.relays {
 		if !announced {
 			break

@@ -12,7 +12,6 @@ import (
 // events keeps what a relay tells of logical connections, until the relay or the test ends.
 type events struct {
 	mu     sync.Mutex
-	counts map[holdfastv1.EventKind]int        // under mu
 	closed map[string][]holdfastv1.CloseReason // by connection, under mu
 	missed uint64                              // under mu
 }
@@ -29,7 +28,7 @@ func (r *relay) watch(t *testing.T) {
 		cancel()
 		t.Fatalf("watch relay %s: %v", r.id, err)
 	}
-	e := &events{counts: map[holdfastv1.EventKind]int{}, closed: map[string][]holdfastv1.CloseReason{}}
+	e := &events{closed: map[string][]holdfastv1.CloseReason{}}
 	var watching sync.WaitGroup
 	watching.Go(func() {
 		for {
@@ -50,23 +49,12 @@ func (r *relay) watch(t *testing.T) {
 func (e *events) take(event *holdfastv1.WatchEventsResponse) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.counts[event.GetKind()]++
 	e.missed += event.GetMissed()
 	reason, id := event.GetCloseReason(), event.GetConnectionId()
 	// One that a relay which is shutting down lets go of goes on at another.
 	if event.GetKind() == holdfastv1.EventKind_EVENT_KIND_CONNECTION_CLOSED && reason != holdfastv1.CloseReason_CLOSE_REASON_RELAY_SHUTDOWN {
 		e.closed[id] = append(e.closed[id], reason)
 	}
-}
-
-// count returns how often something happened.
-func (r *relay) count(kind holdfastv1.EventKind) (n int) {
-	for _, e := range r.watched {
-		e.mu.Lock()
-		n += e.counts[kind]
-		e.mu.Unlock()
-	}
-	return n
 }
 
 // ended returns a line for each of the connections that the relay has ended.

@@ -53,6 +53,7 @@ func TestEndsHaveCauses(t *testing.T) {
 	caused := newCauses()
 	caused.kills["one"], caused.shutdowns["two"], caused.reloads["a"] = []time.Time{at}, []time.Time{at}, []time.Time{at}
 	told := websocket.CloseError{Code: websocket.StatusGoingAway, Reason: "RELAY_SHUTDOWN: the relay is shutting down"}
+	alone := websocket.CloseError{Code: 4110, Reason: "NO_APP_SERVER: no app server is attached at the moment"}
 	lost := websocket.CloseError{Code: 4003, Reason: "SERVER_LOST: the app server is lost"}
 	for _, c := range []struct {
 		name           string
@@ -66,6 +67,8 @@ func TestEndsHaveCauses(t *testing.T) {
 		{"cut", "b", "three", 0, true, io.EOF, endCut},
 		{"told", "b", "two", time.Second, false, told, endShutdown},
 		{"told by a relay that did not shut down", "b", "one", time.Second, false, told, ""},
+		{"nobody behind a relay that was killed", "b", "one", time.Second, false, alone, endAlone},
+		{"nobody behind one that was not", "b", "three", time.Second, false, alone, ""},
 		{"told too late", "b", "two", time.Minute, false, told, ""},
 		{"told something else", "b", "two", time.Second, false, lost, ""},
 		{"gone before it could read that", "b", "two", shutdownGrace, false, io.EOF, endUnread},
@@ -84,9 +87,9 @@ func TestEndsHaveCauses(t *testing.T) {
 			t.Errorf("%s: got %q, %v; want %q", c.name, got, err, c.want)
 		}
 	}
-	late := &session{ingress: "b", relay: "one", began: at.Add(2 * time.Second), over: at.Add(3 * time.Second), err: io.EOF}
+	late := &session{ingress: "b", relay: "one", began: at.Add(relayAway), over: at.Add(relayAway + time.Second), err: io.EOF}
 	if got, err := caused.why(late); !errors.Is(err, errNoCause) {
-		t.Errorf("a session that began after its relay was killed: got %q, %v", got, err)
+		t.Errorf("a session that began when its relay was there again: got %q, %v", got, err)
 	}
 }
 

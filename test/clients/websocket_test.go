@@ -41,7 +41,6 @@ type browser struct {
 	// Owned by run, until it is done.
 	ended   []*session
 	refused map[string]int
-	problem []string
 }
 
 // session is one WebSocket of a browser.
