@@ -46,6 +46,9 @@ func (t *table) addressee(id uint64, epoch ordering.Epoch) (c *logical.Connectio
 	if e.challenger != nil && e.challenger.Generation() == epoch.Generation() {
 		return e.challenger, true
 	}
+	if e.current != nil && epoch.Generation() > e.current.Generation() {
+		return nil, true // the late answer to a challenger that has left
+	}
 	return e.current, e != entry{}
 }
 
