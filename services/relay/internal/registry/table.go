@@ -24,6 +24,8 @@ type shard struct {
 // connection to the challenger, and if it does not.
 type entry struct {
 	current, challenger *logical.Connection
+	// generation is the current one's, which does not change while it is that.
+	generation uint32
 	// left is when the challenger leaves its place; nil without one.
 	left *departure
 }
@@ -46,7 +48,7 @@ func (t *table) addressee(id uint64, epoch ordering.Epoch) (c *logical.Connectio
 	if e.challenger != nil && e.challenger.Generation() == epoch.Generation() {
 		return e.challenger, true
 	}
-	if e.current != nil && epoch.Generation() > e.current.Generation() {
+	if e.current != nil && epoch.Generation() > e.generation {
 		return nil, true // the late answer to a challenger that has left
 	}
 	return e.current, e != entry{}
@@ -57,7 +59,7 @@ func (t *table) add(c *logical.Connection) bool {
 	return t.change(c.ID, func(e *entry) bool {
 		free := *e == entry{}
 		if free {
-			e.current = c
+			e.current, e.generation = c, c.Generation()
 		}
 		return free
 	})
@@ -79,7 +81,7 @@ func (t *table) promote(c *logical.Connection) (former *logical.Connection) {
 	t.change(c.ID, func(e *entry) bool {
 		if e.challenger == c {
 			close(e.left.left)
-			former, *e = e.current, entry{current: c}
+			former, *e = e.current, entry{current: c, generation: c.Generation()}
 		}
 		return true
 	})
@@ -89,7 +91,7 @@ func (t *table) promote(c *logical.Connection) (former *logical.Connection) {
 func (t *table) remove(c *logical.Connection) {
 	t.change(c.ID, func(e *entry) bool {
 		if e.current == c {
-			e.current = nil
+			e.current, e.generation = nil, 0
 		}
 		if e.challenger == c {
 			close(e.left.left)
