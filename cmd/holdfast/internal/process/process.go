@@ -90,6 +90,14 @@ func (p *Process) Signal(s os.Signal) error {
 	return nil
 }
 
+// Kill ends the process at once, without a word to it, and waits for that. Nobody is told that it was lost.
+func (p *Process) Kill() error {
+	p.settled.Store(true)
+	err := p.Signal(syscall.SIGKILL)
+	<-p.ended
+	return err
+}
+
 func (p *Process) wait(lost func(error)) {
 	defer close(p.ended)
 	p.result = p.command.Wait()

@@ -104,6 +104,24 @@ func TestStopKillsWhatDoesNotEnd(t *testing.T) {
 	}
 }
 
+func TestKill(t *testing.T) {
+	g := NewGroup(t.TempDir(), unexpected(t))
+	p := start(t, g, "it", "stubborn")
+	waitFor(t, p, "ready")
+	if err := p.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(p.PID(), 0); !errors.Is(err, syscall.ESRCH) {
+		t.Errorf("process %d is still there: %v", p.PID(), err)
+	}
+	if err := p.Kill(); !errors.Is(err, os.ErrProcessDone) {
+		t.Errorf("killed twice: %v", err)
+	}
+	if err := g.Stop(time.Second); err != nil {
+		t.Errorf("the group has ended it again: %v", err)
+	}
+}
+
 func TestLost(t *testing.T) {
 	lost := make(chan error, 1)
 	g := NewGroup(t.TempDir(), func(err error) { lost <- err })
