@@ -3,7 +3,6 @@ package bench
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -54,9 +53,7 @@ func (c *rawConnection) open(ctx context.Context) (wire, error) {
 	if len(c.wires) == 0 {
 		context.AfterFunc(ctx, func() { _ = c.conn.Close() })
 	}
-	w := &rawWire{conn: c, id: uint64(len(c.wires)), payloads: make(chan []byte, c.inflight+1), last: make([][]byte, 0, c.inflight+1)}
-	// Payloads stand in the channel, in what was received last, and under the reader's hand.
-	w.ring = make([][]byte, 2*cap(w.payloads)+1)
+	w := &rawWire{conn: c, id: uint64(len(c.wires)), handover: newHandover(c.inflight)}
 	c.wires = append(c.wires, w)
 	return w, nil
 }
@@ -80,10 +77,7 @@ func (c *rawConnection) read() {
 	defer c.mu.Unlock()
 	c.ended = fmt.Errorf("connection: %w", whole(err))
 	for _, w := range c.wires {
-		if !w.ended {
-			w.err = c.ended
-			close(w.payloads)
-		}
+		w.end(c.ended)
 	}
 }
 
@@ -97,20 +91,14 @@ func (c *rawConnection) readOne(in *rawReader) error {
 		return fmt.Errorf("%w: a frame for stream %d, which is not open", errExtra, id)
 	}
 	if length == 0 {
-		w.err, w.ended = io.EOF, true
-		close(w.payloads)
+		w.end(io.EOF)
 		return nil
 	}
 	payload := w.slot(length)
 	if _, err := io.ReadFull(in.in, payload); err != nil {
 		return err
 	}
-	select {
-	case w.payloads <- payload:
-		return nil
-	case <-c.over:
-		return errors.New("the connection was closed")
-	}
+	return w.put(payload, c.over)
 }
 
 // write sends what is pending until the connection ends. While it sends, the streams fill the next buffer.
@@ -135,28 +123,9 @@ func (c *rawConnection) write() {
 
 // rawWire is one stream of a raw connection.
 type rawWire struct {
+	*handover
 	conn *rawConnection
 	id   uint64
-
-	// Owned by the reader of the connection; err is set before payloads is closed.
-	ring  [][]byte
-	next  int
-	ended bool
-	err   error
-
-	payloads chan []byte
-	// last is owned by the receiver.
-	last [][]byte
-}
-
-// slot returns the buffer for the next payload.
-func (w *rawWire) slot(length int) []byte {
-	i := w.next % len(w.ring)
-	w.next++
-	if cap(w.ring[i]) < length {
-		w.ring[i] = make([]byte, length)
-	}
-	return w.ring[i][:length]
 }
 
 func (w *rawWire) send(messages [][]byte) error {
@@ -173,27 +142,6 @@ func (w *rawWire) send(messages [][]byte) error {
 	default: // The writer has not seen the last one yet.
 	}
 	return nil
-}
-
-// receive returns all that waits, but not more than fits beside the channel in the ring.
-func (w *rawWire) receive() ([][]byte, error) {
-	payload, ok := <-w.payloads
-	if !ok {
-		return nil, w.err
-	}
-	w.last = append(w.last[:0], payload)
-	for len(w.last) < cap(w.last) {
-		select {
-		case payload, ok := <-w.payloads:
-			if !ok {
-				return w.last, nil // The next receive says why.
-			}
-			w.last = append(w.last, payload)
-		default:
-			return w.last, nil
-		}
-	}
-	return w.last, nil
 }
 
 func (w *rawWire) closeSend() error { return w.send([][]byte{nil}) }
