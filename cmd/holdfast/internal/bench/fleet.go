@@ -101,7 +101,9 @@ func (f *fleet) open(conn connection, lanes []*lane) error {
 		lanes[i] = &lane{
 			fleet: f, wire: w, tape: newTape(f.order.size), wake: make(chan struct{}, 1), caughtUp: make(chan struct{}, 1),
 		}
-		if err := lanes[i].sendNow(1); err != nil {
+	}
+	for _, l := range lanes {
+		if err := l.sendNow(1); err != nil {
 			return err
 		}
 	}
