@@ -29,10 +29,12 @@ const (
 	Migration = "migration"
 	Slow      = "slow"
 	Growth    = "growth"
+	Clients   = "clients"
+	Resume    = "resume"
 )
 
 // Parts has all parts.
-var Parts = []string{Cells, Idle, Migration, Slow, Growth}
+var Parts = []string{Cells, Idle, Migration, Slow, Growth, Clients, Resume}
 
 // The loads of a cell.
 const (
@@ -74,6 +76,8 @@ type Config struct {
 	// have one each.
 	IdleShared int `json:"idle_shared_streams"`
 	IdleAlone  int `json:"idle_alone_streams"`
+	// IdleSockets are the idle clients over WebSocket.
+	IdleSockets int `json:"idle_sockets"`
 	// IdleQuiet is for how long nothing is said before the memory is read.
 	IdleQuiet        time.Duration `json:"idle_quiet_ns"`
 	MigrationStreams int           `json:"migration_streams"`
@@ -83,6 +87,15 @@ type Config struct {
 	SlowRounds        int           `json:"slow_rounds"`
 	SlowDuration      time.Duration `json:"slow_duration_ns"`
 	GrowthStreams     []int         `json:"growth_streams"`
+
+	// ClientStreams are the numbers of streams at which kinds of clients are compared, ClientRounds how often, and ClientDuration
+	// for how long each time.
+	ClientStreams  []int         `json:"client_streams"`
+	ClientRounds   int           `json:"client_rounds"`
+	ClientDuration time.Duration `json:"client_duration_ns"`
+	// ResumeStreams is how many clients resume when their relay is killed, ResumeRounds how often.
+	ResumeStreams int `json:"resume_streams"`
+	ResumeRounds  int `json:"resume_rounds"`
 
 	// Relay is the path of the relay; empty: beside the tool's own.
 	Relay string `json:"relay_binary,omitempty"`
@@ -100,11 +113,13 @@ func Defaults() Config {
 		Only: Parts, Subjects: Subjects,
 		Sizes: []int{64, 1024}, Streams: []int{1, 100, 1000, 10000}, Rounds: 3, Inflight: 8,
 		Warmup: 500 * time.Millisecond, Duration: 2 * time.Second,
-		IdleShared: 10000, IdleAlone: 2000, IdleQuiet: 15 * time.Second,
+		IdleShared: 10000, IdleAlone: 2000, IdleSockets: 5000, IdleQuiet: 15 * time.Second,
 		MigrationStreams: 10000, MigrationDuration: 2 * time.Second,
 		SlowStreams: 1000, SlowRounds: 5, SlowDuration: time.Second,
 		GrowthStreams: []int{100, 1000, 5000, 10000, 20000, 50000},
-		Patience:      time.Minute,
+		ClientStreams: []int{100, 1000}, ClientRounds: 5, ClientDuration: 2 * time.Second,
+		ResumeStreams: 10000, ResumeRounds: 3,
+		Patience: time.Minute,
 	}
 }
 
@@ -113,10 +128,12 @@ func QuickDefaults() Config {
 	c := Defaults()
 	c.Sizes, c.Streams, c.Rounds = []int{64}, []int{1, 100, 1000}, 1
 	c.Warmup, c.Duration = 100*time.Millisecond, 300*time.Millisecond
-	c.IdleShared, c.IdleAlone, c.IdleQuiet = 1000, 200, 500*time.Millisecond
+	c.IdleShared, c.IdleAlone, c.IdleSockets, c.IdleQuiet = 1000, 200, 200, 500*time.Millisecond
 	c.MigrationStreams, c.MigrationDuration = 500, 500*time.Millisecond
 	c.SlowStreams, c.SlowRounds, c.SlowDuration = 200, 3, 300*time.Millisecond
 	c.GrowthStreams = []int{100, 500}
+	c.ClientStreams, c.ClientRounds, c.ClientDuration = []int{100}, 2, 300*time.Millisecond
+	c.ResumeStreams, c.ResumeRounds = 500, 1
 	return c
 }
 
@@ -139,6 +156,11 @@ func (c *Config) Check() error {
 	add(checkNumbers("--inflight", []int{c.Inflight}, 1, maxInflight))
 	add(checkNumbers("--idle-streams", []int{c.IdleShared}, 1, maxStreams))
 	add(checkNumbers("--idle-alone-streams", []int{c.IdleAlone}, 1, maxStreams))
+	add(checkNumbers("--idle-sockets", []int{c.IdleSockets}, 1, maxStreams))
+	add(checkNumbers("--client-streams", c.ClientStreams, 1, maxStreams))
+	add(checkNumbers("--client-rounds", []int{c.ClientRounds}, 1, maxRounds))
+	add(checkNumbers("--resume-streams", []int{c.ResumeStreams}, 1, maxStreams))
+	add(checkNumbers("--resume-rounds", []int{c.ResumeRounds}, 1, maxRounds))
 	add(checkNumbers("--migration-streams", []int{c.MigrationStreams}, 1, maxStreams))
 	add(checkNumbers("--growth-streams", c.GrowthStreams, 1, maxStreams))
 	add(checkDuration("--duration", c.Duration, minDuration))

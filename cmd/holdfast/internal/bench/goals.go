@@ -50,6 +50,12 @@ var goals = []goal{
 	{name: "throughput while connections are moved/before", least: 0.90, measured: moveThroughput},
 	{name: "p99 pause of a move/RTT p99 before", most: 5, measured: movePause},
 	{name: "throughput beside a client that reads nothing/without it", least: 0.98, measured: slowRatio},
+	{name: "relay CPU a message resumable/plain, 100 streams", most: 1.15, measured: pairRatio(resumable.name, 100)},
+	{name: "relay CPU a message resumable/plain, 1000 streams", most: 1.15, measured: pairRatio(resumable.name, 1000)},
+	{name: "relay CPU a message WebSocket/gRPC, 100 TCP connections", most: 0.6, measured: pairRatio(webSocket.name, 100)},
+	{name: "relay CPU a message WebSocket/gRPC, 1000 TCP connections", most: 0.6, measured: pairRatio(webSocket.name, 1000)},
+	{name: "memory of an idle client over WebSocket, KiB", most: 24, measured: idleSocket},
+	{name: "10000 clients resume at another relay, s from the kill of theirs", most: 3, measured: resumeTime(10000)},
 }
 
 // judge says how each goal came out.
@@ -106,7 +112,7 @@ func pingRTT(r *Result) (float64, bool) {
 func idleRatio(streamsPerConnection int) func(*Result) (float64, bool) {
 	return func(r *Result) (float64, bool) {
 		for _, c := range r.Idle {
-			if c.PerConnection == streamsPerConnection {
+			if c.PerConnection == streamsPerConnection && !c.Sockets {
 				return c.Ratio, c.Ratio > 0
 			}
 		}
@@ -133,4 +139,34 @@ func slowRatio(r *Result) (float64, bool) {
 		return 0, false
 	}
 	return ratio(r.Slow.With, r.Slow.Without)
+}
+
+// pairRatio compares a kind of clients with the one beside it.
+func pairRatio(kind string, streams int) func(*Result) (float64, bool) {
+	return func(r *Result) (float64, bool) {
+		for _, p := range r.Clients {
+			if p.Kind == kind && p.Streams == streams {
+				return p.Ratio, true
+			}
+		}
+		return 0, false
+	}
+}
+
+func idleSocket(r *Result) (float64, bool) {
+	for _, c := range r.Idle {
+		if c.Sockets {
+			return c.Relay / (1 << 10), true
+		}
+	}
+	return 0, false
+}
+
+func resumeTime(streams int) func(*Result) (float64, bool) {
+	return func(r *Result) (float64, bool) {
+		if r.Resume == nil || r.Resume.Streams != streams {
+			return 0, false
+		}
+		return r.Resume.Median.Welcomed, true
+	}
 }

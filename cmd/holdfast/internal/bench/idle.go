@@ -8,38 +8,67 @@ import (
 
 // IdleCase is what clients cost that say nothing.
 type IdleCase struct {
+	// Sockets: they are clients over WebSocket, for which there is no bare echo server.
+	Sockets bool `json:"websocket,omitempty"`
 	// PerConnection is how many streams share a TCP connection.
 	PerConnection int `json:"streams_per_connection"`
 	Streams       int `json:"streams"`
 	// Relay and Echo are resident bytes for each client, in the relay and in the bare echo server.
 	Relay float64 `json:"relay_bytes"`
-	Echo  float64 `json:"echo_bytes"`
-	Ratio float64 `json:"ratio"`
+	Echo  float64 `json:"echo_bytes,omitempty"`
+	Ratio float64 `json:"ratio,omitempty"`
+}
+
+// name says which case it is.
+func (c *IdleCase) name() string {
+	if c.Sockets {
+		return fmt.Sprintf("%d clients over WebSocket", c.Streams)
+	}
+	return fmt.Sprintf("%d streams, %d a TCP connection", c.Streams, c.PerConnection)
 }
 
 // idle measures the memory of idle clients.
 func (r *run) idle(ctx context.Context) error {
 	for _, c := range []IdleCase{
-		{PerConnection: streamsPerConnection, Streams: r.cfg.IdleShared}, {PerConnection: 1, Streams: r.cfg.IdleAlone},
+		{PerConnection: streamsPerConnection, Streams: r.cfg.IdleShared},
+		{PerConnection: 1, Streams: r.cfg.IdleAlone},
+		{PerConnection: 1, Streams: r.cfg.IdleSockets, Sockets: true},
 	} {
 		err := r.idleCase(ctx, &c)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		if err != nil {
-			r.fail(fmt.Errorf("idle, %d streams, %d a TCP connection: %w", c.Streams, c.PerConnection, err))
+			r.fail(fmt.Errorf("idle, %s: %w", c.name(), err))
 			continue
 		}
 		r.result.Idle = append(r.result.Idle, c)
-		r.say("idle: %d streams, %d a TCP connection: relay %s, bare echo server %s a client",
-			c.Streams, c.PerConnection, bytesText(c.Relay), bytesText(c.Echo))
+		r.say("idle: %s: relay %s a client, bare echo server %s", c.name(), bytesText(c.Relay), c.echoText())
 	}
 	return nil
+}
+
+// echoText says what a client costs the bare echo server.
+func (c *IdleCase) echoText() string {
+	if c.Sockets {
+		return "-"
+	}
+	return bytesText(c.Echo)
+}
+
+func (c *IdleCase) ratioText() string {
+	if c.Sockets {
+		return "-"
+	}
+	return fmt.Sprintf("%.2f", c.Ratio)
 }
 
 func (r *run) idleCase(ctx context.Context, c *IdleCase) (err error) {
 	if c.Relay, err = r.idleBytes(ctx, c, Holdfast, "relay"); err != nil {
 		return err
+	}
+	if c.Sockets {
+		return nil
 	}
 	if c.Echo, err = r.idleBytes(ctx, c, Direct, "echo"); err != nil {
 		return err
@@ -56,7 +85,7 @@ func (r *run) idleBytes(ctx context.Context, c *IdleCase, name, process string) 
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, done()) }()
-	s, err := stage.theatre.build(stage.ctx, name)
+	s, err := stage.theatre.buildIdle(stage.ctx, c, name)
 	if err != nil {
 		return 0, err
 	}
@@ -79,4 +108,16 @@ func (r *run) idleBytes(ctx context.Context, c *IdleCase, name, process string) 
 		return 0, err
 	}
 	return max(float64(after.rss)-float64(before.rss), 0) / float64(c.Streams), nil
+}
+
+func (t *theatre) buildIdle(ctx context.Context, c *IdleCase, name string) (*subject, error) {
+	if !c.Sockets {
+		return t.build(ctx, name)
+	}
+	s, address, err := t.buildWithSockets(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s = s.as(name, address, dialSocket)
+	return s, ready(ctx, s)
 }

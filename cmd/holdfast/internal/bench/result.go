@@ -24,6 +24,8 @@ type Result struct {
 	Migration *Moves      `json:"migration,omitempty"`
 	Slow      *SlowReader `json:"slow,omitempty"`
 	Growth    *Curve      `json:"growth,omitempty"`
+	Clients   []*Pair     `json:"clients,omitempty"`
+	Resume    *Resumes    `json:"resume,omitempty"`
 	Goals     []Verdict   `json:"goals"`
 }
 
@@ -52,9 +54,14 @@ func (c *Cell) settle(rounds int) {
 	if len(c.Rounds) != rounds {
 		return
 	}
+	c.Median = medians(c.Rounds)
+}
+
+// medians returns the median of each figure by itself.
+func medians(rounds []Window) *Window {
 	of := func(get func(Window) float64) float64 {
 		var values []float64
-		for _, w := range c.Rounds {
+		for _, w := range rounds {
 			values = append(values, get(w))
 		}
 		return median(values)
@@ -68,13 +75,13 @@ func (c *Cell) settle(rounds int) {
 		RTTp99:    of(func(w Window) float64 { return w.RTTp99 }),
 		CPU:       map[string]float64{}, RSS: map[string]float64{},
 	}
-	for name := range c.Rounds[0].CPU {
+	for name := range rounds[0].CPU {
 		m.CPU[name] = of(func(w Window) float64 { return w.CPU[name] })
 	}
-	for name := range c.Rounds[0].RSS {
+	for name := range rounds[0].RSS {
 		m.RSS[name] = of(func(w Window) float64 { return w.RSS[name] })
 	}
-	c.Median = m
+	return m
 }
 
 // median returns the middle one, or the mean of the middle two; 0 when there is none.

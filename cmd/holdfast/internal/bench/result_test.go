@@ -69,6 +69,18 @@ func sample() *Result {
 		Points:  []GrowthPoint{{Streams: 100, CPU: 5, RSS: 20000, MoveSeconds: 0.1}, {Streams: 1000, CPU: 6, RSS: 15000, MoveSeconds: 0.5}},
 		Stopped: "before 50000 streams: they need about 9.5 GiB of memory, and 2.0 GiB is available",
 	}
+	r.Idle = append(r.Idle, IdleCase{Sockets: true, PerConnection: 1, Streams: 5000, Relay: 23 << 10})
+	window := &Window{PerSecond: 4000, CPU: map[string]float64{"relay": 3}}
+	r.Clients = []*Pair{
+		{Kind: "resumable", Beside: "batches", Streams: 100, Ratios: []float64{1.1, 1.3, 1.2}, Ratio: 1.2, Median: window, BesideMedian: window},
+		{Kind: "websocket", Beside: "grpc", Streams: 1000, Ratios: []float64{0.5}, Ratio: 0.5, Median: window, BesideMedian: window},
+	}
+	r.Resume = &Resumes{Streams: 10000, PerConnection: 100, Rounds: []ResumeRound{
+		{Welcomed: 4, Asked: 3, Echoed: 5, Resent: 7, CPU: map[string]float64{"relay": 1}},
+		{Welcomed: 2, Asked: 1, Echoed: 3, Resent: 9, CPU: map[string]float64{"relay": 3}},
+		{Welcomed: 3.5, Asked: 2, Echoed: 4, Resent: 8, CPU: map[string]float64{"relay": 2}},
+	}}
+	r.Resume.settle()
 	r.Goals = judge(r)
 	return r
 }
@@ -92,6 +104,12 @@ func TestGoals(t *testing.T) {
 		"throughput while connections are moved/before":                                 "0.95 met",
 		"p99 pause of a move/RTT p99 before":                                            "4.00 met",
 		"throughput beside a client that reads nothing/without it":                      "0.97 missed",
+		"relay CPU a message resumable/plain, 100 streams":                              "1.20 missed",
+		"relay CPU a message resumable/plain, 1000 streams":                             NotMeasured,
+		"relay CPU a message WebSocket/gRPC, 100 TCP connections":                       NotMeasured,
+		"relay CPU a message WebSocket/gRPC, 1000 TCP connections":                      "0.50 met",
+		"memory of an idle client over WebSocket, KiB":                                  "23.00 met",
+		"10000 clients resume at another relay, s from the kill of theirs":              "3.50 missed",
 	}
 	verdicts := judge(sample())
 	if len(verdicts) != len(want) {
@@ -127,6 +145,7 @@ func TestWriteSaysFailuresFirst(t *testing.T) {
 	for _, want := range []string{
 		"not to be relied on", "SKIPPED: nginx: nginx is not installed", "VERDICT", "0.850", "not measured",
 		"DIRECT", "appserver 2.00, relay 12.00", "90 µs / 0 µs", "Growth stopped before 50000",
+		"5000 clients over WebSocket", "resumable / batches", "1.100 to 1.300", "3.00 / 3.00", "3.500 s", "relay 2.00 s",
 	} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("no %q in\n%s", want, b.String())

@@ -65,7 +65,7 @@ func (r *run) parts(ctx context.Context) error {
 	for _, part := range []struct {
 		name string
 		run  func(context.Context) error
-	}{{Cells, r.cells}, {Idle, r.idle}, {Migration, r.migration}, {Slow, r.slow}, {Growth, r.growth}} {
+	}{{Cells, r.cells}, {Idle, r.idle}, {Migration, r.migration}, {Slow, r.slow}, {Growth, r.growth}, {Clients, r.clients}, {Resume, r.resume}} {
 		if !r.cfg.has(part.name) {
 			continue
 		}

@@ -37,6 +37,11 @@ type subject struct {
 	parts   []part
 }
 
+// as returns the same processes for clients of another kind.
+func (s *subject) as(name, address string, dial dialer) *subject {
+	return &subject{name: name, address: address, dial: dial, parts: s.parts}
+}
+
 // part returns the process with a name.
 func (s *subject) pid(name string) int {
 	for _, p := range s.parts {
@@ -100,13 +105,19 @@ func newTheatre(p programs, dir string, lost func(error)) *theatre {
 
 // run starts a process as a part of a subject.
 func (t *theatre) run(s *subject, name, path string, args ...string) error {
+	_, err := t.start(s, name, path, args...)
+	return err
+}
+
+// start is run, and returns the process.
+func (t *theatre) start(s *subject, name, path string, args ...string) (*process.Process, error) {
 	t.started++
 	p, err := t.processes.Start(fmt.Sprintf("%s-%s-%d", s.name, name, t.started), path, args...)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	s.parts = append(s.parts, part{name, p.PID()})
-	return nil
+	return p, nil
 }
 
 // stop ends all processes. One that ends by the very SIGTERM that it is sent, as haproxy does, has ended well.
@@ -208,10 +219,31 @@ func (t *theatre) relay(s *subject, others int) ([]string, error) {
 		return nil, err
 	}
 	s.address = addresses[0]
-	return addresses, t.run(
-		s, "relay", t.programs.relay, "--listen", addresses[0], "--admin-listen", addresses[1],
-		"--trusted-networks", "127.0.0.0/8", "--shutdown-grace=1s",
-	)
+	_, err = t.relayAt(s, addresses)
+	return addresses, err
+}
+
+// relayAt starts a relay as a part of a subject at the first two addresses.
+func (t *theatre) relayAt(s *subject, addresses []string, args ...string) (*process.Process, error) {
+	return t.start(s, "relay", t.programs.relay, append([]string{
+		"--listen", addresses[0], "--admin-listen", addresses[1], "--trusted-networks", "127.0.0.0/8", "--shutdown-grace=1s",
+	}, args...)...)
+}
+
+// buildWithSockets is buildHoldfast, with a relay that serves WebSocket too, and returns the address of that.
+func (t *theatre) buildWithSockets(ctx context.Context) (s *subject, sockets string, err error) {
+	addresses, err := process.FreeAddresses(3)
+	if err != nil {
+		return nil, "", err
+	}
+	s = &subject{name: Holdfast, address: addresses[0], dial: dialPlain}
+	if _, err = t.relayAt(s, addresses, "--websocket-listen", addresses[2]); err == nil {
+		err = t.appServer(s, s.address)
+	}
+	if err == nil {
+		err = ready(ctx, s)
+	}
+	return s, addresses[2], err
 }
 
 // appServer starts an app server as bare as the echo server is, as a part of a subject.

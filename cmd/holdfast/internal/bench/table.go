@@ -153,10 +153,10 @@ func (p *page) scenarios(r *Result) {
 	var idle [][]string
 	for _, c := range r.Idle {
 		idle = append(idle, []string{
-			strconv.Itoa(c.Streams), strconv.Itoa(c.PerConnection), bytesText(c.Relay), bytesText(c.Echo), fmt.Sprintf("%.2f", c.Ratio),
+			c.name(), bytesText(c.Relay), c.echoText(), c.ratioText(),
 		})
 	}
-	p.table("Resident memory of an idle client", []string{"STREAMS", "A TCP CONNECTION", "RELAY", "BARE ECHO SERVER", "RATIO"}, idle)
+	p.table("Resident memory of an idle client", []string{"CLIENTS", "RELAY", "BARE ECHO SERVER", "RATIO"}, idle)
 	if m := r.Migration; m != nil {
 		p.table(fmt.Sprintf("Moving %d connections to and fro", m.Streams),
 			[]string{"BEFORE", "DURING", "RATIO", "RELOADS", "MOVES", "PAUSE P50", "PAUSE P99", "RTT P99 BEFORE", "EVENTS MISSED", "UNFINISHED"},
@@ -171,6 +171,7 @@ func (p *page) scenarios(r *Result) {
 			[][]string{{fmt.Sprintf("%.0f/s", s.Without), fmt.Sprintf("%.0f/s", s.With), fmt.Sprintf("%.3f", s.Ratio)}})
 	}
 	p.growth(r.Growth)
+	p.clients(r)
 }
 
 func (p *page) growth(curve *Curve) {

@@ -14,7 +14,7 @@ import (
 
 // The flags that --quick changes the default of have none here: a value that was given counts in either case.
 type benchCommand struct {
-	Only     []string `placeholder:"PART" help:"What to run: cells, idle, migration, slow, growth; everything by default."`
+	Only     []string `placeholder:"PART" help:"What to run: cells, idle, migration, slow, growth, clients, resume; everything by default."`
 	Subjects []string `placeholder:"NAME" help:"What to measure in the cells: direct, nginx, haproxy, raw, holdfast, holdfast-batch; everything by default."`
 
 	Sizes    []int          `placeholder:"BYTES" help:"Bytes of a message, 16 to 1048576 (64,1024; quick: 64)."`
@@ -26,8 +26,13 @@ type benchCommand struct {
 
 	IdleStreams      *int  `placeholder:"N" help:"Idle clients that share TCP connections (10000; quick: 1000)."`
 	IdleAloneStreams *int  `placeholder:"N" help:"Idle clients with a TCP connection each (2000; quick: 200)."`
+	IdleSockets      *int  `placeholder:"N" help:"Idle clients over WebSocket (5000; quick: 200)."`
 	MigrationStreams *int  `placeholder:"N" help:"Connections that are moved (10000; quick: 500)."`
 	GrowthStreams    []int `placeholder:"N" help:"Numbers of streams of the growth curve (100 to 50000; quick: 100,500)."`
+	ClientStreams    []int `placeholder:"N" help:"Numbers of streams at which kinds of clients are compared (100,1000; quick: 100)."`
+	ClientRounds     *int  `placeholder:"N" help:"How often they are compared, 1 to 100 (5; quick: 2)."`
+	ResumeStreams    *int  `placeholder:"N" help:"Clients that resume when their relay is killed (10000; quick: 500)."`
+	ResumeRounds     *int  `placeholder:"N" help:"How often it is killed, 1 to 100 (3; quick: 1)."`
 
 	Quick bool   `help:"A short run that shows that everything works; its figures say little."`
 	JSON  string `name:"json" type:"path" placeholder:"FILE" help:"Write the result as JSON there too."`
@@ -78,12 +83,17 @@ func (c *benchCommand) config() bench.Config {
 	list(&cfg.Sizes, c.Sizes)
 	list(&cfg.Streams, c.Streams)
 	list(&cfg.GrowthStreams, c.GrowthStreams)
+	list(&cfg.ClientStreams, c.ClientStreams)
 	value(&cfg.Rounds, c.Rounds)
 	value(&cfg.Duration, c.Duration)
 	value(&cfg.Warmup, c.Warmup)
 	value(&cfg.IdleShared, c.IdleStreams)
 	value(&cfg.IdleAlone, c.IdleAloneStreams)
+	value(&cfg.IdleSockets, c.IdleSockets)
 	value(&cfg.MigrationStreams, c.MigrationStreams)
+	value(&cfg.ClientRounds, c.ClientRounds)
+	value(&cfg.ResumeStreams, c.ResumeStreams)
+	value(&cfg.ResumeRounds, c.ResumeRounds)
 	cfg.Inflight, cfg.Keep, cfg.Relay = c.Inflight, c.Keep, c.RelayBinary
 	return cfg
 }
