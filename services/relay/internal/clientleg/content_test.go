@@ -21,7 +21,7 @@ func text(s string) ordering.Message {
 	return ordering.Message{Kind: ordering.Text, Payload: []byte(s)}
 }
 
-func binary(s string) ordering.Message {
+func binaryItem(s string) ordering.Message {
 	return ordering.Message{Kind: ordering.Binary, Payload: []byte(s)}
 }
 
@@ -34,7 +34,7 @@ func item(m ordering.Message) *holdfastv1.ClientMessage {
 
 // The generated code on the client's side must see what the relay sends.
 func TestResponse(t *testing.T) {
-	several := []ordering.Message{text("one"), binary("\x00\xff"), text(""), binary("")}
+	several := []ordering.Message{text("one"), binaryItem("\x00\xff"), text(""), binaryItem("")}
 	var batch holdfastv1.ConnectResponse
 	for _, m := range several {
 		batch.Messages = append(batch.Messages, item(m))
@@ -90,7 +90,7 @@ func same(got *request, want *holdfastv1.ConnectRequest) bool {
 	case *holdfastv1.ConnectRequest_Text:
 		single = text(c.Text)
 	case *holdfastv1.ConnectRequest_Binary:
-		single = binary(string(c.Binary))
+		single = binaryItem(string(c.Binary))
 	}
 	if !equal(got.single, single) || len(got.items) != len(want.GetMessages()) || (got.hello != nil) != (want.GetHello() != nil) {
 		return false
@@ -101,7 +101,7 @@ func same(got *request, want *holdfastv1.ConnectRequest) bool {
 		case *holdfastv1.ClientMessage_Text:
 			wanted = text(c.Text)
 		case *holdfastv1.ClientMessage_Binary:
-			wanted = binary(string(c.Binary))
+			wanted = binaryItem(string(c.Binary))
 		case *holdfastv1.ClientMessage_HalfClose:
 			if c.HalfClose {
 				wanted.Kind = ordering.HalfClose
@@ -129,7 +129,7 @@ func FuzzRequest(f *testing.F) {
 		{Content: &holdfastv1.ConnectRequest_Text{Text: "gewöhnlich"}},
 		{Content: &holdfastv1.ConnectRequest_Text{}},
 		{Content: &holdfastv1.ConnectRequest_Binary{Binary: []byte("\xff")}},
-		{Messages: []*holdfastv1.ClientMessage{item(text("one")), item(binary("two")), {}}},
+		{Messages: []*holdfastv1.ClientMessage{item(text("one")), item(binaryItem("two")), {}}},
 		{Hello: &holdfastv1.Hello{Resume: &holdfastv1.ResumeRequest{Token: "a.b.c", ReceivedSeq: 1 << 40}}},
 		{FirstSeq: 1<<64 - 1, ConsumedSeq: 7, Welcomed: true, Messages: []*holdfastv1.ClientMessage{
 			{Content: &holdfastv1.ClientMessage_HalfClose{HalfClose: true}},

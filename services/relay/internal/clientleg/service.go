@@ -128,6 +128,17 @@ func (s *Service) Connect(st holdfastv1.ClientConnectionService_ConnectServer) e
 // serve serves one client to its end, and returns the status for it. An idle client keeps two goroutines, this one and the reader, and
 // neither needs more than 4 KiB of stack then: what goes deeper, the opening, is done by one of its own, whose stack is gone with it.
 func (s *Service) serve(st stream) error {
+	l, err := s.begin(st)
+	if l == nil {
+		return err
+	}
+	defer s.leave(l)
+	s.loops.Go(func() { s.read(l) })
+	return ended(s.write(l))
+}
+
+// begin waits until the connection is open. It returns no session when the stream ends with that.
+func (s *Service) begin(st stream) (*session, error) {
 	type result struct {
 		session *session
 		err     error
@@ -144,12 +155,7 @@ func (s *Service) serve(st stream) error {
 	for {
 		select {
 		case r := <-opened:
-			if r.session == nil {
-				return r.err
-			}
-			defer s.leave(r.session)
-			s.loops.Go(func() { s.read(r.session) })
-			return ended(s.write(r.session))
+			return r.session, r.err
 		case <-overdue:
 			if overdue = nil; heard.Load() { // it is the app server that is asked now, and that has a time of its own
 				continue
@@ -160,7 +166,7 @@ func (s *Service) serve(st stream) error {
 				s.leave(r.session)
 			}
 		})
-		return s.refused(s.identifier.Identify(st.Context()).Ingress, "", wire.Errorf(holdfastv1.ErrorReason_ERROR_REASON_HANDSHAKE_TIMEOUT,
+		return nil, s.refused(s.identifier.Identify(st.Context()).Ingress, "", wire.Errorf(holdfastv1.ErrorReason_ERROR_REASON_HANDSHAKE_TIMEOUT,
 			"no message came within %v; begin with one", s.config.Limits.HandshakeTimeout))
 	}
 }

@@ -1,6 +1,7 @@
 package clientleg
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -40,35 +42,50 @@ const (
 	pongTime = 30 * time.Second
 )
 
-// WebSocket returns what serves clients over WebSocket: in plain mode, where a text or binary frame is a message, or in the messages of
-// ClientConnectionService. Origins are the hosts, as
-// patterns, whose pages may connect besides the relay's own; clients that are no browsers show no origin and may.
-func (s *Service) WebSocket(origins []string) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.serveWebSocket(w, r, origins) })
+// WebSocket returns what serves clients over WebSocket until the context ends: in plain mode, where a text or binary frame is a message,
+// or in the messages of ClientConnectionService. Origins are the hosts, as patterns, whose pages may connect besides the relay's own;
+// clients that are no browsers show no origin and may.
+func (s *Service) WebSocket(ctx context.Context, origins []string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.acceptWebSocket(ctx, w, r, origins) })
 }
 
-func (s *Service) serveWebSocket(w http.ResponseWriter, r *http.Request, origins []string) {
+// acceptWebSocket makes the connection of a request a socket. It is served by a goroutine of its own, so that with the handler goes what
+// package http keeps for it: buffers of 10 KiB, and a stack that has grown.
+func (s *Service) acceptWebSocket(ctx context.Context, w http.ResponseWriter, r *http.Request, origins []string) {
 	s.sockets.Add(1)
 	defer s.sockets.Done()
-	ctx, cancel := context.WithCancel(asCall(r))
-	defer cancel()
-	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{Protocol, PlainProtocol}, OriginPatterns: origins})
+	up := &upgrade{ResponseWriter: w}
+	conn, err := websocket.Accept(up, r, &websocket.AcceptOptions{Subprotocols: []string{Protocol, PlainProtocol}, OriginPatterns: origins})
 	if err != nil {
 		s.counters.Error("WEBSOCKET_REFUSED")
 		s.log.Warn("websocket refused", "address", r.RemoteAddr, "error", err)
 		return
 	}
-	defer func() { _ = conn.CloseNow() }()
-	st := &socket{conn: conn, ctx: ctx, application: application(r), plain: conn.Subprotocol() != Protocol}
+	st := &socket{
+		conn: conn, under: up.conn, in: up.in, ctx: asCall(ctx, r), application: application(r), plain: conn.Subprotocol() != Protocol,
+	}
 	conn.SetReadLimit(int64(s.config.MaxMessageBytes))
 	if !st.plain {
 		conn.SetReadLimit(int64(s.config.MaxMessageBytes) + requestOverhead)
 	}
-	pings := s.keepAlive(st, cancel)
-	err = s.serve(st)
-	pings.Stop()
-	_ = conn.Close(closing(err)) // the context ends after it: its end would break the socket before the client has heard why
+	s.sockets.Go(func() { s.serveSocket(st) })
 }
+
+func (s *Service) serveSocket(st *socket) {
+	stop := context.AfterFunc(st.ctx, st.breakOff)
+	pings := s.keepAlive(st)
+	err := s.serve(st)
+	pings.Stop()
+	code, reason := closing(err)
+	st.mu.Lock()
+	st.closing = true
+	st.mu.Unlock()
+	_ = st.conn.Close(code, reason) // the peer is waited for: breaking off would keep it from hearing why
+	stop()
+}
+
+// breakOff breaks the socket, and with that ends what reads and writes.
+func (s *socket) breakOff() { _ = s.under.Close() }
 
 // requestOverhead is what a request may have beside its largest message, in bytes: a token, the rest of a batch.
 const requestOverhead = 64 << 10
@@ -77,7 +94,7 @@ const requestOverhead = 64 << 10
 var errFrameNotUTF8 = unexpected("a text frame is not valid UTF-8")
 
 // asCall returns the context of a gRPC call with the same peer and headers, so that whoever looks at those need not know the two apart.
-func asCall(r *http.Request) context.Context {
+func asCall(ctx context.Context, r *http.Request) context.Context {
 	md := metadata.MD{}
 	for _, name := range []string{ingress.Header, ingress.AddressHeader, ingress.IdentityHeader, "authorization"} {
 		md.Append(name, r.Header.Values(name)...)
@@ -90,7 +107,7 @@ func asCall(r *http.Request) context.Context {
 		}
 	}
 	addr, _ := net.ResolveTCPAddr("tcp", r.RemoteAddr) // numeric, as the server made it
-	return peer.NewContext(metadata.NewIncomingContext(r.Context(), md), &peer.Peer{Addr: addr})
+	return peer.NewContext(metadata.NewIncomingContext(ctx, md), &peer.Peer{Addr: addr})
 }
 
 func application(r *http.Request) string {
@@ -102,19 +119,26 @@ func application(r *http.Request) string {
 
 // socket is the stream of a client over WebSocket. Its methods are for one reader and one writer.
 type socket struct {
-	// Set once.
+	// Set once. Messages are written to the connection under the socket; the socket answers pings, and closes.
 	conn        *websocket.Conn
+	under       *socketConn
 	ctx         context.Context
 	application string
 	// plain: a frame is a message.
 	plain bool
 
+	mu sync.Mutex
+	// closing: the socket is being closed, and conn reads from in for itself; under mu. Until then the reader owns that.
+	closing bool
+	in      *bufio.Reader
+
 	// Owned by the reader.
 	begun  bool
 	buffer []byte
 
-	// Owned by the writer: the last response, encoded.
+	// Owned by the writer: the last response, encoded, and the frame that has it.
 	encoded []byte
+	frame   [1]ordering.Message
 }
 
 // Context implements stream.
@@ -129,7 +153,7 @@ func (s *socket) Send(m *holdfastv1.ConnectResponse) error {
 	if err != nil {
 		return fmt.Errorf("encoding a response: %w", err)
 	}
-	return s.write(websocket.MessageBinary, encoded)
+	return s.write([]ordering.Message{binaryMessage(encoded)})
 }
 
 // RecvMsg implements stream. In plain mode the opening of the socket says hello, and each frame is a message. What it gives out is good
@@ -138,10 +162,11 @@ func (s *socket) RecvMsg(m any) error {
 	r := m.(*request)
 	if s.plain && !s.begun {
 		s.begun = true
-		r.hello = &holdfastv1.Hello{Application: s.application}
+		r.hello = &holdfastv1.Hello{Application: s.application, Batches: true} // a frame for each, in one write
 		return nil
 	}
-	kind, reader, err := s.conn.Reader(s.ctx)
+	s.wait()
+	kind, reader, err := s.conn.Reader(context.Background()) // the end of the socket's context ends it, with no timer for each
 	if err != nil {
 		return s.readError(err)
 	}
@@ -160,6 +185,17 @@ func (s *socket) RecvMsg(m any) error {
 	}
 	r.single = ordering.Message{Kind: ordering.Text, Payload: s.buffer}
 	return nil
+}
+
+// wait waits for something to read. An idle client waits here: the reader's stack is as small as it gets, while it has grown to twice of
+// that within conn.
+func (s *socket) wait() {
+	s.mu.Lock()
+	nothing := !s.closing && s.in.Buffered() == 0
+	s.mu.Unlock()
+	if nothing {
+		s.under.wait()
+	}
 }
 
 // decode decodes the frame that was read.
@@ -221,50 +257,41 @@ func (s *socket) readError(err error) error {
 // SendMsg implements stream: in plain mode a frame for each message, else one.
 func (s *socket) SendMsg(m any) error {
 	r := m.(*response)
-	if !s.plain {
-		var err error
-		if s.encoded, err = r.AppendTo(s.encoded[:0]); err != nil {
-			return err
-		}
-		err = s.write(websocket.MessageBinary, s.encoded)
-		if cap(s.encoded) > keptBuffer {
-			s.encoded = nil
-		}
+	if s.plain {
+		return s.write(r.messages)
+	}
+	var err error
+	if s.encoded, err = r.AppendTo(s.encoded[:0]); err != nil {
 		return err
 	}
-	for _, message := range r.messages {
-		kind := websocket.MessageBinary
-		if message.Kind == ordering.Text {
-			kind = websocket.MessageText
-		}
-		if err := s.write(kind, message.Payload); err != nil {
-			return err
-		}
+	s.frame[0] = binaryMessage(s.encoded)
+	err = s.write(s.frame[:])
+	if cap(s.encoded) > keptBuffer {
+		s.encoded = nil
 	}
-	return nil
+	s.frame[0] = ordering.Message{}
+	return err
 }
 
-func (s *socket) write(kind websocket.MessageType, b []byte) error {
-	if err := s.conn.Write(s.ctx, kind, b); err != nil {
+// write writes a frame for each message.
+func (s *socket) write(messages []ordering.Message) error {
+	if err := s.under.send(messages); err != nil {
 		return status.Errorf(codes.Canceled, "the socket broke: %v", err)
 	}
 	return nil
 }
 
-// keepAlive pings until the timer is stopped or the context of the socket ends, and gives the socket up when an answer is late. Between
-// two pings it costs no goroutine.
-func (s *Service) keepAlive(st *socket, giveUp func()) *time.Timer {
+// keepAlive pings until the timer is stopped, and breaks the socket off when an answer is late. Between two pings it costs no goroutine.
+func (s *Service) keepAlive(st *socket) *time.Timer {
 	var timer *time.Timer
 	timer = time.AfterFunc(time.Hour, func() {
 		ctx, cancel := context.WithTimeout(st.ctx, pongTime)
 		defer cancel()
-		switch err := st.conn.Ping(ctx); {
-		case st.ctx.Err() != nil:
-		case err != nil:
-			giveUp()
-		default:
-			timer.Reset(pingEvery)
+		if st.conn.Ping(ctx) != nil {
+			st.breakOff()
+			return
 		}
+		timer.Reset(pingEvery)
 	})
 	timer.Reset(pingEvery) // not at once above: the function must see the timer
 	return timer

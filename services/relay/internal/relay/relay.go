@@ -111,7 +111,7 @@ func New(cfg *config.Config, log *slog.Logger, t *observe.Telemetry) (*Relay, er
 		Tokens: secrets.resume, Resume: cfg.Resume, AnswerTimeout: cfg.MigrationTimeout, RelayID: cfg.RelayID,
 	}, r.registry, identifier, counters, log)
 	r.evacuator.SetClients(r.clients)
-	r.sockets = newSockets(r.clients.WebSocket(cfg.WebsocketOrigins))
+	r.sockets = newSockets(func(ctx context.Context) http.Handler { return r.clients.WebSocket(ctx, cfg.WebsocketOrigins) })
 	r.servers = serverleg.New(serverleg.Config{
 		RelayID: cfg.RelayID, WindowBytes: cfg.WindowBytes,
 		MaxMessageBytes: cfg.MaxMessageBytes, HeartbeatInterval: cfg.HeartbeatInterval,

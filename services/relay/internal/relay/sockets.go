@@ -2,7 +2,6 @@ package relay
 
 import (
 	"context"
-	"net"
 	"net/http"
 )
 
@@ -13,12 +12,11 @@ type sockets struct {
 	end context.CancelFunc
 }
 
-// newSockets returns the server. Every path is the clients'.
-func newSockets(handler http.Handler) *sockets {
+// newSockets returns the server, with the handler for as long as the context lives. Every path is the clients'.
+func newSockets(handler func(context.Context) http.Handler) *sockets {
 	ctx, end := context.WithCancel(context.Background())
 	return &sockets{end: end, server: &http.Server{
-		Handler: handler, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
-		BaseContext: func(net.Listener) context.Context { return ctx },
+		Handler: handler(ctx), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
 	}}
 }
 

@@ -1,8 +1,10 @@
 package relay
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -98,6 +100,35 @@ func TestSocketMessages(t *testing.T) {
 			if err != nil || kind != m.kind || !bytes.Equal(body, m.body) {
 				t.Errorf("sent %v of %d bytes, got %v of %d, %v", m.kind, len(m.body), kind, len(body), err)
 			}
+		}
+	})
+}
+
+// What a client sends without waiting for the answer to its upgrade is not lost, nor what follows in small pieces.
+func TestSocketEarlyMessages(t *testing.T) {
+	onSocketStage(t, nil, func(t *testing.T, s *stage) {
+		conn, err := s.sockets.dial(s.ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		sent := "GET / HTTP/1.1\r\nHost: relay.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" +
+			"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n" + "\x81\x83\x00\x00\x00\x00one"
+		go func() {
+			_, _ = conn.Write([]byte(sent))
+			for _, b := range []byte("\x81\x83\x00\x00\x00\x00two" + "\x82\x80\x00\x00\x00\x00") {
+				_, _ = conn.Write([]byte{b})
+			}
+		}()
+		in := bufio.NewReader(conn)
+		response, err := http.ReadResponse(in, nil)
+		if err != nil || response.StatusCode != http.StatusSwitchingProtocols {
+			t.Fatalf("got %v, %v", response, err)
+		}
+		const want = "\x81\x03one" + "\x81\x03two" + "\x82\x00"
+		got := make([]byte, len(want))
+		if _, err := io.ReadFull(in, got); err != nil || string(got) != want {
+			t.Errorf("got %q, %v; want %q", got, err, want)
 		}
 	})
 }
