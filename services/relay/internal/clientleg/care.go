@@ -13,8 +13,9 @@ import (
 )
 
 const (
-	// idleTick is how often writers look whether they have had anything to write.
-	idleTick = 5 * time.Second
+	// idleTick is how often writers look whether they have had anything to write. One that lives on after that has its stack between those
+	// that stay, and their memory cannot be given back by itself.
+	idleTick = time.Second
 	// attendTick is how often clients are looked at; more often when a client that takes nothing has less than looks times that.
 	attendTick = time.Second
 	looks      = 8
