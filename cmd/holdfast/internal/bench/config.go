@@ -113,7 +113,7 @@ func Defaults() Config {
 		Only: Parts, Subjects: Subjects,
 		Sizes: []int{64, 1024}, Streams: []int{1, 100, 1000, 10000}, Rounds: 3, Inflight: 8,
 		Warmup: 500 * time.Millisecond, Duration: 2 * time.Second,
-		IdleShared: 10000, IdleAlone: 2000, IdleSockets: 5000, IdleQuiet: 15 * time.Second,
+		IdleShared: 10000, IdleAlone: 2000, IdleSockets: 10000, IdleQuiet: 15 * time.Second,
 		MigrationStreams: 10000, MigrationDuration: 2 * time.Second,
 		SlowStreams: 1000, SlowRounds: 5, SlowDuration: time.Second,
 		GrowthStreams: []int{100, 1000, 5000, 10000, 20000, 50000},

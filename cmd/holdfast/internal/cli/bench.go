@@ -26,7 +26,7 @@ type benchCommand struct {
 
 	IdleStreams      *int  `placeholder:"N" help:"Idle clients that share TCP connections (10000; quick: 1000)."`
 	IdleAloneStreams *int  `placeholder:"N" help:"Idle clients with a TCP connection each (2000; quick: 200)."`
-	IdleSockets      *int  `placeholder:"N" help:"Idle clients over WebSocket (5000; quick: 200)."`
+	IdleSockets      *int  `placeholder:"N" help:"Idle clients over WebSocket (10000; quick: 200)."`
 	MigrationStreams *int  `placeholder:"N" help:"Connections that are moved (10000; quick: 500)."`
 	GrowthStreams    []int `placeholder:"N" help:"Numbers of streams of the growth curve (100 to 50000; quick: 100,500)."`
 	ClientStreams    []int `placeholder:"N" help:"Numbers of streams at which kinds of clients are compared (100,1000; quick: 100)."`
