@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 
 	"github.com/holdfast/holdfast/pkg/ordering"
 )
@@ -18,6 +19,7 @@ const (
 	frameText   = 1
 	frameBinary = 2
 	frameClose  = 8
+	framePing   = 9
 
 	frameLength16, frameLength64 = 126, 127
 	frameHead                    = 10 // the longest head of a frame that has no mask, in bytes
@@ -88,6 +90,23 @@ func (c *socketConn) Write(b []byte) (int, error) {
 		c.closing = true
 	}
 	return c.Conn.Write(b)
+}
+
+// ping writes a ping and counts it. While somebody else writes it does neither, unless one is unanswered: that write may be stuck.
+func (c *socketConn) ping(unanswered *atomic.Int32) {
+	select {
+	case c.writing <- struct{}{}:
+	default:
+		if unanswered.Load() > 0 {
+			unanswered.Add(1)
+		}
+		return
+	}
+	defer func() { <-c.writing }()
+	if !c.closing {
+		unanswered.Add(1)
+		_, _ = c.Conn.Write([]byte{frameFinal | framePing, 0}) // what is broken is read as well
+	}
 }
 
 // send writes a frame for each message.

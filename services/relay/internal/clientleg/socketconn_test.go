@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -74,6 +75,31 @@ func TestNothingFollowsACloseFrame(t *testing.T) {
 	}
 	if err := c.send([]ordering.Message{text("after")}); !errors.Is(err, net.ErrClosed) || len(w.all) != 4 {
 		t.Errorf("%v; %q was written", err, w.all)
+	}
+}
+
+// A ping is counted when it is written; while another writes, only when one is unanswered already.
+func TestPingsAreCounted(t *testing.T) {
+	w := &writes{}
+	c := newSocketConn(w)
+	var unanswered atomic.Int32
+	for _, step := range []struct {
+		busy          bool
+		count, writes int
+	}{{true, 0, 0}, {false, 1, 1}, {true, 2, 1}, {false, 3, 2}} {
+		if step.busy {
+			c.writing <- struct{}{}
+		}
+		c.ping(&unanswered)
+		if step.busy {
+			<-c.writing
+		}
+		if int(unanswered.Load()) != step.count || len(w.all) != step.writes {
+			t.Errorf("%+v: %d are counted, %q written", step, unanswered.Load(), w.all)
+		}
+	}
+	if got := string(w.all[0]); got != "\x89\x00" {
+		t.Errorf("got %q", got)
 	}
 }
 

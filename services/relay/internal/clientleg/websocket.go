@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -54,16 +55,17 @@ func (s *Service) WebSocket(ctx context.Context, origins []string) http.Handler 
 func (s *Service) acceptWebSocket(ctx context.Context, w http.ResponseWriter, r *http.Request, origins []string) {
 	s.sockets.Add(1)
 	defer s.sockets.Done()
-	up := &upgrade{ResponseWriter: w}
-	conn, err := websocket.Accept(up, r, &websocket.AcceptOptions{Subprotocols: []string{Protocol, PlainProtocol}, OriginPatterns: origins})
+	up, st := &upgrade{ResponseWriter: w}, &socket{ctx: asCall(ctx, r), application: application(r)}
+	conn, err := websocket.Accept(up, r, &websocket.AcceptOptions{
+		Subprotocols: []string{Protocol, PlainProtocol}, OriginPatterns: origins,
+		OnPongReceived: func(context.Context, []byte) { st.unanswered.Store(0) },
+	})
 	if err != nil {
 		s.counters.Error("WEBSOCKET_REFUSED")
 		s.log.Warn("websocket refused", "address", r.RemoteAddr, "error", err)
 		return
 	}
-	st := &socket{
-		conn: conn, under: up.conn, in: up.in, ctx: asCall(ctx, r), application: application(r), plain: conn.Subprotocol() != Protocol,
-	}
+	st.conn, st.under, st.in, st.plain = conn, up.conn, up.in, conn.Subprotocol() != Protocol
 	conn.SetReadLimit(int64(s.config.MaxMessageBytes))
 	if !st.plain {
 		conn.SetReadLimit(int64(s.config.MaxMessageBytes) + requestOverhead)
@@ -126,6 +128,9 @@ type socket struct {
 	application string
 	// plain: a frame is a message.
 	plain bool
+
+	// unanswered is how many pings were sent since the last answer.
+	unanswered atomic.Int32
 
 	mu sync.Mutex
 	// closing: the socket is being closed, and conn reads from in for itself; under mu. Until then the reader owns that.
@@ -281,17 +286,17 @@ func (s *socket) write(messages []ordering.Message) error {
 	return nil
 }
 
-// keepAlive pings until the timer is stopped, and breaks the socket off when an answer is late. Between two pings it costs no goroutine.
+// keepAlive pings until the timer is stopped, and breaks the socket off when no answer comes in time. It costs no goroutine, neither
+// between two pings nor until the answer.
 func (s *Service) keepAlive(st *socket) *time.Timer {
 	var timer *time.Timer
 	timer = time.AfterFunc(time.Hour, func() {
-		ctx, cancel := context.WithTimeout(st.ctx, pongTime)
-		defer cancel()
-		if st.conn.Ping(ctx) != nil {
+		if st.unanswered.Load() >= int32(pongTime/pingEvery) {
 			st.breakOff()
 			return
 		}
-		timer.Reset(pingEvery)
+		timer.Reset(pingEvery) // before the ping, which may be stuck: the next sees that
+		st.under.ping(&st.unanswered)
 	})
 	timer.Reset(pingEvery) // not at once above: the function must see the timer
 	return timer
