@@ -39,5 +39,18 @@ func (l *Listener) DialContext(ctx context.Context) (net.Conn, error) {
 		return nil, context.Cause(ctx)
 	}
 	defer func() { <-l.network.dialing }()
-	return l.Listener.DialContext(ctx)
+	c, err := l.Listener.DialContext(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &conn{Conn: c}, nil
+}
+
+// Accept implements net.Listener.
+func (l *Listener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &conn{Conn: c}, nil
 }
