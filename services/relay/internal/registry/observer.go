@@ -68,9 +68,10 @@ func (r *Registry) Ended(c *logical.Connection, e logical.Ending) {
 	}
 	r.connections.remove(c)
 	r.clientLeft(c.ClientIngress, e.Away)
+	elsewhere := e.Why.Reason == holdfastv1.CloseReason_CLOSE_REASON_RESUMED_ELSEWHERE // it goes on there
 	if e.Opened {
 		kind := holdfastv1.EventKind_EVENT_KIND_CONNECTION_CLOSED
-		if e.Why.Reason == holdfastv1.CloseReason_CLOSE_REASON_RESUMED_ELSEWHERE { // it goes on
+		if elsewhere {
 			kind = holdfastv1.EventKind_EVENT_KIND_CONNECTION_LET_GO
 		}
 		r.counters.Closed(wire.CloseReasonName(e.Why.Reason))
@@ -79,9 +80,12 @@ func (r *Registry) Ended(c *logical.Connection, e logical.Ending) {
 		})
 	}
 	r.logEnded(c, e.Now, e.Why)
-	if e.Moving {
+	switch {
+	case e.Moving && elsewhere:
+		r.moveEnded(c, e.From, logical.Adopted, 0)
+	case e.Moving:
 		r.moveEnded(c, e.From, logical.ConnectionEnded, 0)
-	} else {
+	case !elsewhere:
 		r.mover.Left(e.From)
 	}
 }

@@ -370,7 +370,7 @@ func TestReloadAsksClients(t *testing.T) {
 			}
 			last = m
 		}
-		if !last.GetSafeToReload() || last.GetClientsAsked() != n || last.GetClientsMoved() != n-1 {
+		if !last.GetSafeToReload() || last.GetClientsAsked() != n || last.GetClientsMoved() != n-1 || last.GetClosed() != 0 {
 			t.Errorf("%v", last)
 		}
 		other.say(1, "one")
