@@ -128,7 +128,7 @@ var lossMutants = []mutant{
 		{"initiator.go", "case i.state == Parked || i.state == Dismissed:\n\t\treturn WrongPath, nil\n\tcase i.state == Migrating", "case i.state == Migrating"},
 	}},
 	{"MigrateWithAck ends a resume", []edit{
-		{"initiator.go", "i.settle()\n\t\treturn Taken, nil\n\t}\n\treturn 0", "return Taken, nil\n\t}\n\treturn 0"},
+		{"initiator.go", "i.settle()\n\t\treturn Taken, nil\n\tcase i.state == Adopting", "return Taken, nil\n\tcase i.state == Adopting"},
 	}},
 	{"the app answers a resume", []edit{
 		{"responder.go", "r.sendControl(path, Frame{Kind: MigrateWithAck, Epoch: f.Epoch, Received", "r.sendControl(0, Frame{Kind: MigrateWithAck, Epoch: f.Epoch, Received"},
