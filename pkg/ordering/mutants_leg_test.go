@@ -23,9 +23,6 @@ var legMutants = []mutant{
 	{"an older token is refused once a newer one was taken", []edit{
 		{"responder.go", "case f.Generation < r.welcomed:", "case false:"},
 	}},
-	{"an older token is refused: the relay's end does not say which was shown", []edit{
-		{"initiator.go", "Generation: i.token,", "Generation: i.epoch.Generation(),"},
-	}},
 	{"that a Welcome was taken is said: not to the app", []edit{
 		{"end.go", "Welcomed: e.welcomed}", "Welcomed: false}"},
 	}},
@@ -38,9 +35,6 @@ var legMutants = []mutant{
 	{"that a Welcome was taken is said: not by the client", []edit{
 		{"client.go", "c.told, true\n", "c.told, false\n"},
 	}},
-	{"that a Welcome was taken is a fact: not of a generation that was overtaken", []edit{
-		{"responder.go", "r.receiveWelcomed(f)\n\tcase Migrate", "case Migrate"},
-	}},
 	{"that a Welcome was taken is a fact: not any", []edit{
 		{"responder.go", "r.welcomed = max(r.welcomed, f.Epoch.Generation())", ""},
 	}},
@@ -51,7 +45,7 @@ var legMutants = []mutant{
 		{"responder.go", "r.reply(r.path, r.epoch, f.Epoch.Generation(), TakenOver)", ""},
 	}},
 	{"who has lost the connection is told: not when it resumes", []edit{
-		{"responder.go", "r.reply(path, f.Epoch, r.epoch.Generation(), TakenOver)", ""},
+		{"responder.go", "case Migrate, Resume, Open:\n\t\tr.reply(path, f.Epoch, r.epoch.Generation(), TakenOver)", "case Migrate, Resume, Open:"},
 	}},
 	{"who has lost the connection lets go", []edit{
 		{
@@ -184,6 +178,14 @@ var guardMutants = []mutant{
 	// The client says it again with its word that it has the Welcome.
 	{"the app takes the receipt of who adopts", []edit{
 		{"responder.go", "_ = r.Outbox.Acknowledge(f.Consumed)\n", ""},
+	}},
+	// The explorer knows of the token that was shown only what the Adopt says.
+	{"an older token is refused: the relay's end does not say which was shown", []edit{
+		{"initiator.go", "Generation: i.token,", "Generation: i.epoch.Generation(),"},
+	}},
+	// Whoever could show a token that is older for that reason is refused by what was said since.
+	{"that a Welcome was taken is a fact: not of a generation that was overtaken", []edit{
+		{"responder.go", "r.receiveWelcomed(f)\n\t\tif f.Message", "if f.Message"},
 	}},
 	// No relay raises the generation in another way.
 	{"only an Adopt raises the generation: a Migrate does", []edit{
