@@ -28,9 +28,11 @@ func (r *Registry) Adopt(ctx context.Context, info logical.Info, process serverc
 		}
 		claim.Newest = r.generations.newest(info.ID)
 		if e.current != nil {
-			if claim.Newest = max(claim.Newest, e.current.Generation()); claim.Token < claim.Newest && e.current.Welcomed() {
+			now := e.current.Generation()
+			if claim.Token < now && e.current.Welcomed() {
 				return nil, Refused(holdfastv1.RefuseReason_REFUSE_REASON_REPLAYED)
 			}
+			claim.Newest = max(claim.Newest, now)
 		}
 		c, unused, err := r.adopt(info, process, claim)
 		switch {

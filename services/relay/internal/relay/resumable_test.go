@@ -187,6 +187,11 @@ func TestBadResumes(t *testing.T) {
 				}
 				owner.say(2, "two")
 				wantHeard(t, owner.hear(1), 2, "two")
+				for relay := range p.relays { // what was refused is not held against it
+					owner = p.mustResume(relay, "a", owner.token, 2, 1)
+				}
+				owner.say(3, "three")
+				wantHeard(t, owner.hear(1), 3, "three")
 			})
 		})
 	}
