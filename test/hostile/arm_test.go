@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -36,8 +37,10 @@ const attackTime = 20 * time.Second
 // arm is what an attacker attacks with. What it opens is closed when the attack is over.
 type arm struct {
 	*stage
-	ctx     context.Context
-	closers []func()
+	ctx context.Context
+
+	mu      sync.Mutex
+	closers []func() // under mu
 	// conn and web are of resumable clients, which share them; nil before there is one.
 	conn *grpc.ClientConn
 	web  *http.Client
@@ -90,7 +93,7 @@ func (a *arm) dial(w way, options ...grpc.DialOption) *grpc.ClientConn {
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	a.closers = append(a.closers, func() { _ = conn.Close() })
+	a.after(func() { _ = conn.Close() })
 	return conn
 }
 
@@ -105,6 +108,13 @@ const (
 	attachMethod  = "/holdfast.v1.ServerConnectionService/Attach"
 )
 
+// after has the function called when the attack is over.
+func (a *arm) after(end func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.closers = append(a.closers, end)
+}
+
 // open opens a stream with headers: names and values in turn.
 func (a *arm) open(w way, method string, headers ...string) (*stream, error) {
 	return a.openOn(a.dial(w), method, headers...)
@@ -112,7 +122,7 @@ func (a *arm) open(w way, method string, headers ...string) (*stream, error) {
 
 func (a *arm) openOn(conn *grpc.ClientConn, method string, headers ...string) (*stream, error) {
 	ctx, cancel := context.WithCancel(metadata.AppendToOutgoingContext(a.ctx, headers...))
-	a.closers = append(a.closers, cancel)
+	a.after(cancel)
 	st, err := conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, method, grpc.ForceCodecV2(raw{}))
 	if err != nil {
 		return nil, err

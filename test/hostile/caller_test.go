@@ -81,7 +81,7 @@ func (l socketLink) leave() { _ = l.conn.CloseNow() }
 func (a *arm) overWebSocket(token string) (link, error) {
 	if a.web == nil {
 		a.web = &http.Client{Transport: &http.Transport{TLSClientConfig: a.tls()}}
-		a.closers = append(a.closers, a.web.CloseIdleConnections)
+		a.after(a.web.CloseIdleConnections)
 	}
 	offers := []string{"holdfast.v1", "bearer." + token}
 	conn, _, err := websocket.Dial(a.ctx, "wss://"+a.sockets, &websocket.DialOptions{HTTPClient: a.web, Subprotocols: offers})
@@ -89,7 +89,7 @@ func (a *arm) overWebSocket(token string) (link, error) {
 		return nil, err
 	}
 	conn.SetReadLimit(2 << 20)
-	a.closers = append(a.closers, func() { _ = conn.CloseNow() })
+	a.after(func() { _ = conn.CloseNow() })
 	return socketLink{a, conn}, nil
 }
 
