@@ -160,7 +160,7 @@ func (r *response) Size() int {
 	for _, m := range r.messages {
 		size += head + len(m.Payload)
 	}
-	if r.firstSeq+r.consumed > 0 || r.token != "" || r.reconnect != nil {
+	if r.firstSeq > 0 || r.consumed > 0 || r.token != "" || r.reconnect != nil {
 		const numbers, reconnect = 22, 32
 		size += numbers + reconnect + len(r.token)
 	}

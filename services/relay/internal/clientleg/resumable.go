@@ -49,8 +49,7 @@ func (n *notes) take() (token string, reconnect *holdfastv1.Reconnect) {
 	return token, reconnect
 }
 
-// resume takes up the connection that the token of the hello names. The result may be a connection and an error: then it is not this
-// client's, and may still become nobody's.
+// resume asks for the connection that the token of the hello names. It is the client's once it is ready.
 func (s *Service) resume(ctx context.Context, origin ingress.Origin, client identity.Client, hello *holdfastv1.Hello) (*logical.Connection, error) {
 	claims, err := s.config.Tokens.Verify(hello.GetResume().GetToken(), time.Now())
 	if err != nil {

@@ -301,7 +301,7 @@ func (s *Service) read(l *session) {
 
 // check returns an error for a request that is not legal there.
 func (s *Service) check(m *request, first, resumable bool) error {
-	has, numbers := m.single.Kind != 0, m.firstSeq+m.consumed > 0 || m.welcomed
+	has, numbers := m.single.Kind != 0, m.firstSeq > 0 || m.consumed > 0 || m.welcomed
 	switch {
 	case m.hello != nil && (!first || has || len(m.items) > 0 || numbers):
 		return unexpected("a hello is legal only as the first message, and alone")

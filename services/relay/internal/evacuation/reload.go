@@ -60,7 +60,10 @@ func (e *Evacuator) Reload(ctx context.Context, ingress string, wait, deadline t
 	if err := e.registry.BeginReload(ingress, returnsAt); err != nil {
 		return err
 	}
-	r := &reload{clients: e.clients.Ask(ingress, holdfastv1.ReconnectReason_RECONNECT_REASON_INGRESS_RELOAD), began: began, last: Progress{Ingress: ingress, ReturnsAt: returnsAt}, followed: true}
+	r := &reload{
+		clients: e.clients.Ask(ingress, holdfastv1.ReconnectReason_RECONNECT_REASON_INGRESS_RELOAD),
+		began:   began, last: Progress{Ingress: ingress, ReturnsAt: returnsAt}, followed: true,
+	}
 	e.mu.Lock()
 	e.reloads[ingress] = r
 	e.mu.Unlock()
@@ -155,7 +158,8 @@ func (p *Progress) onlyOwnClients() bool {
 }
 
 func (p *Progress) differs(o Progress) bool {
-	return p.Planned != o.Planned || p.Moved != o.Moved || p.Closed != o.Closed || p.ClientsMoved != o.ClientsMoved || len(p.Left) != len(o.Left)
+	return p.Planned != o.Planned || p.Moved != o.Moved || p.Closed != o.Closed || p.ClientsMoved != o.ClientsMoved ||
+		len(p.Left) != len(o.Left)
 }
 
 // EndReload returns the ingress to service.

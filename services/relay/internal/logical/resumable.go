@@ -177,9 +177,5 @@ func (c *Connection) letGoLocked(cl Closure) {
 	c.discard, c.ended = true, true
 }
 
-// dismissedLocked lets go of a connection that the app server has given to another end, or would not give to this one.
-func (c *Connection) dismissedLocked() {
-	c.letGoLocked(Closure{
-		holdfastv1.CloseReason_CLOSE_REASON_RESUMED_ELSEWHERE, "the connection was resumed on another stream",
-	})
-}
+// Elsewhere is why a connection is let go of here that another end has now.
+var Elsewhere = Closure{holdfastv1.CloseReason_CLOSE_REASON_RESUMED_ELSEWHERE, "the connection was resumed on another stream"}

@@ -39,7 +39,7 @@ func (c *Connection) Receive(s *serverconn.Conn, in *wire.Frame) error {
 		c.consumeAllLocked()
 	}
 	if c.end.State() == ordering.Dismissed {
-		c.dismissedLocked()
+		c.letGoLocked(Elsewhere) // or it was never given to this end: Refusal says that
 	}
 	fx := c.effectsLocked()
 	fx.toClient, fx.room = c.end.Inbox.Waiting() > 0 || (c.Resumable && c.end.Outbox.Acked() > c.toldClient), f.Consumed > 0

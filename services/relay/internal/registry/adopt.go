@@ -110,7 +110,7 @@ func Refused(why holdfastv1.RefuseReason) error {
 		return wire.Errorf(holdfastv1.ErrorReason_ERROR_REASON_IMPOSSIBLE_NUMBER,
 			"received_seq or consumed_seq cannot be: more than was ever sent, or less than was acknowledged")
 	}
-	return wire.CloseStatus(holdfastv1.CloseReason_CLOSE_REASON_RESUMED_ELSEWHERE, "the connection was resumed on another stream")
+	return wire.CloseStatus(logical.Elsewhere.Reason, logical.Elsewhere.Detail)
 }
 
 // LetGo lets go of the connections of all resumable clients, for other relays to take. Their app servers are told nothing, from now on.
@@ -130,8 +130,6 @@ func (r *Registry) adopted(c *logical.Connection, s *serverconn.Conn) {
 	r.logConnection(slog.LevelDebug, "client resumed", c, s, "client_ingress", c.ClientIngress, "here_before", former != nil)
 	r.publishConnection(holdfastv1.EventKind_EVENT_KIND_CLIENT_RESUMED, c, s, func(e *event.Event) { e.Detail = "client came in through " + c.ClientIngress })
 	if former != nil {
-		former.LetGo(logical.Closure{
-			Reason: holdfastv1.CloseReason_CLOSE_REASON_RESUMED_ELSEWHERE, Detail: "the connection was resumed on another stream",
-		})
+		former.LetGo(logical.Elsewhere)
 	}
 }

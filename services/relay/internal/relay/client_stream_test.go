@@ -49,6 +49,9 @@ func TestClientMessagesOutOfPlace(t *testing.T) {
 		})}, "UNEXPECTED_MESSAGE"},
 		{"hello after a message", []*holdfastv1.ConnectRequest{text("x"), hello("")}, "UNEXPECTED_MESSAGE"},
 		{"item with nothing in a batch", []*holdfastv1.ConnectRequest{batch(item("x"), &holdfastv1.ClientMessage{})}, "UNEXPECTED_MESSAGE"},
+		{"numbers of a client that is not resumable, which sum up to nothing", []*holdfastv1.ConnectRequest{
+			with(text("x"), func(r *holdfastv1.ConnectRequest) { r.FirstSeq, r.ConsumedSeq = 1<<63, 1<<63 }),
+		}, "UNEXPECTED_MESSAGE"},
 		{"item over the limit in a batch", []*holdfastv1.ConnectRequest{
 			batch(item("x"), item(strings.Repeat("x", 1<<20+1))),
 		}, "MESSAGE_TOO_LARGE"},
